@@ -1,0 +1,53 @@
+# Every target sets up what it needs; `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help demo up check format test test-all bench-lifecycle bench-gateway docs lock clean
+
+PYTHON ?= python3
+export PYTHON
+
+ready := .venv/ready
+bin := .venv/bin
+pytest := $(bin)/pytest -rs --durations=5
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(ready) ## Train a model, make it a node, call it, break it: the whole system on this machine
+	$(bin)/python examples/demo.py
+
+up: $(ready) ## Start the whole system here; Ctrl-C stops it and leaves nothing behind
+	$(bin)/cellnode up
+
+check: $(ready) ## Format, lint and types
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy
+
+format: $(ready) ## Put the code into the house's format
+	$(bin)/ruff format .
+	$(bin)/ruff check --fix .
+
+test: $(ready) ## The fast tier (under five minutes); says what it skipped and why
+	$(pytest) -m "not full and not kafka"
+
+test-all: $(ready) ## Everything: the wheel, other Pythons, what is slow
+	$(pytest)
+
+bench-lifecycle: $(ready) ## Measure deploying, failing, recovering; prints the rows
+	$(bin)/python -m benchmarks.lifecycle
+
+bench-gateway: $(ready) ## Measure the gateway beside nginx, and the whole path; prints the rows
+	$(bin)/python -m benchmarks.gateway
+
+docs: $(ready) ## Write docs/reference anew from the code
+	$(bin)/python -m docs.generate
+
+lock: $(ready) ## Resolve pyproject.toml into requirements.lock
+	uv pip compile pyproject.toml --extra server --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --no-header --quiet -o requirements.lock
+
+clean: ## Remove what make made, the environment included
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+
+$(ready): requirements.lock pyproject.toml .ci/setup
+	@.ci/setup
