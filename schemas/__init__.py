@@ -1,0 +1,1 @@
+"""The language of cellnode: pure domain, no IO, no clock, nothing asynchronous."""

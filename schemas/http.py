@@ -1,0 +1,63 @@
+"""Names on the wire of gateway and agent. Standard library only: the agent imports it at start."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+INSTANCE_HEADER = "Cellnode-Instance"
+TIMEOUT_MS_HEADER = "Cellnode-Timeout-Ms"
+ERRORS_HEADER = "Cellnode-Errors"
+ERROR_HEADER = "Cellnode-Error"
+EXECUTION_US_HEADER = "Cellnode-Execution-Us"
+NOT_EXECUTED_HEADER = "Cellnode-Not-Executed"
+PROJECT_HEADER = "Cellnode-Project"
+REQUEST_TIMEOUT_HEADER = "X-Request-Timeout"
+REQUEST_ID_HEADER = "X-Request-ID"
+
+BODY_BYTES_MAX = 16 * 1024 * 1024
+PROBLEM_TYPE = "application/problem+json"
+
+
+class Problem(NamedTuple):
+    """One kind of error answer (RFC 9457)."""
+
+    status: int
+    title: str
+
+
+PROBLEMS: dict[str, Problem] = {
+    # The request is wrong.
+    "bad-request": Problem(400, "The request is not valid HTTP/1.1"),
+    "invalid-json": Problem(400, "The body is not JSON"),
+    "invalid-input": Problem(400, "An input is unknown, missing or of the wrong type"),
+    "not-found": Problem(404, "There is nothing at this path"),
+    "node-unknown": Problem(404, "There is no such node"),
+    "method-not-allowed": Problem(405, "The method is not allowed here"),
+    "request-timeout": Problem(408, "The request did not arrive in time"),
+    "node-deleting": Problem(410, "The node is being deleted"),
+    "length-required": Problem(411, "The body has no length"),
+    "request-too-large": Problem(413, "The body is larger than 16 MiB"),
+    "uri-too-long": Problem(414, "The request line is too long"),
+    "wrong-instance": Problem(421, "Another instance is meant"),
+    "headers-too-large": Problem(431, "The headers are too large"),
+    # The cell failed.
+    "cell-error": Problem(500, "The cell raised an exception"),
+    "invalid-output": Problem(500, "An output is missing or cannot be expressed in JSON"),
+    "response-too-large": Problem(500, "The answer is larger than 16 MiB"),
+    "interpreter-lost": Problem(500, "The interpreter ended while it ran the cell"),
+    # The way to the cell failed.
+    "instance-lost": Problem(502, "The instance was lost before it answered"),
+    "starting": Problem(503, "The gateway has not seen every node yet"),
+    "no-healthy-instance": Problem(503, "The node has no healthy instance"),
+    "node-suspended": Problem(503, "The node is suspended"),
+    "queue-full": Problem(503, "Too many requests wait for this node"),
+    "busy": Problem(503, "The instance has enough waiting requests"),
+    "draining": Problem(503, "The instance takes no new requests"),
+    "not-ready": Problem(503, "The instance is not ready"),
+    "deadline-exceeded": Problem(504, "The deadline passed before the answer"),
+}
+
+
+def problem_type(code: str) -> str:
+    """The `type` member of a problem: a stable name, not an address."""
+    return f"urn:cellnode:problem:{code}"
