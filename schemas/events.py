@@ -64,6 +64,7 @@ class InstanceStatusChanged(StatusChanged):
     revision: Digest
     status: InstanceStatus
     endpoint: str | None = None  # The projection needs no other topic for it.
+    phase_seq: int = Field(default=0, ge=0)  # The agent's last phase that this stands on.
 
     @property
     def key(self) -> str:
