@@ -1,0 +1,34 @@
+"""The sentences that stand above the generated tables."""
+
+COMMANDS = """
+Records on `cellnode.commands`, as JSON, by any producer. The key is `project/node`, and the
+producer's own partitioner may place it: a command found in another partition than its node's is
+forwarded. Unknown fields are refused, by name. The outcome is a [CommandAccepted or
+CommandRejected](events.md) on `cellnode.outcomes` that carries the command's id; the same id sent
+again changes nothing and repeats its outcome, the same id with another body is refused.
+"""
+
+EVENTS = """
+Records of compacted topics carry the full state, never a difference; a null value (a tombstone)
+means gone. Of two records of one key the larger `(term, seq)` wins; tombstones carry theirs in
+the headers `cellnode-term` and `cellnode-seq`. Records under the keys `~owner` and `~complete`
+are marks of the partition's writer: skip every key that starts with `~` if you only want to
+follow statuses. Keep fields that you do not know.
+"""
+
+STATUSES = """
+Every move that is not in these tables is refused. Failing before `HEALTHY` is `UNHEALTHY` with
+its reason. Gone is no status: it is a tombstone on `cellnode.statuses`.
+"""
+
+ERRORS = """
+Errors are problem details (RFC 9457, `application/problem+json`): `type` is
+`urn:cellnode:problem:<code>`, `code` repeats the code, `detail` says what happened, `field` and
+`remedy` name what to mend where one can. The header `Cellnode-Error: cell` marks an exception of
+the user's code; `Cellnode-Not-Executed: true` proves that the cell did not run.
+"""
+
+SETTINGS = """
+Settings are environment variables. One that starts with `CELLNODE_` and is not on this page stops
+the start of the process; the message names the nearest right one.
+"""
