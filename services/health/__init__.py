@@ -1,0 +1,1 @@
+"""Keeps contact with every instance, says what is true of it, and projects it into Redis."""
