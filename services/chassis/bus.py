@@ -1,0 +1,226 @@
+"""The bus: typed messages out, one delivery policy in, dead letters for what no retry can save."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, TypeVar, get_type_hints
+
+from faststream import AckPolicy, FastStream
+from faststream.kafka import KafkaBroker
+from pydantic import TypeAdapter
+from typing_extensions import Self
+
+from schemas.errors import BusUnavailable
+from schemas.ids import partition_of
+from schemas.messages import Message
+from schemas.topics import Topic
+from services.chassis.bus_ownership import Gate, Ownership
+from services.chassis.bus_policy import Delivery
+from services.chassis.bus_producer import Line
+from services.chassis.bus_records import HOPS_HEADER, RawRecord, encoded, lenient, without
+from services.chassis.bus_topics import make_topics
+from services.chassis.process import Process
+from services.chassis.settings import Settings
+from services.chassis.telemetry import StructlogAdapter, logger, trace_headers
+
+H = TypeVar("H", bound=Callable[..., Awaitable[None]])
+
+GRACEFUL_TIMEOUT_SECONDS = 5.0  # For the handler that runs when the bus stops.
+MAX_POLL_INTERVAL_MS = 300_000  # Far above the longest bounded handler.
+ERROR_CHARACTERS_MAX = 500
+TRY_AGAIN_SECONDS = 0.5
+
+log = logger("chassis.bus")
+
+
+class Consumers:
+    """The handler of one topic for one group; its assignment is the ownership of partitions.
+
+    Without a handler the group is joined for the ownership alone, and records are passed over.
+    """
+
+    def __init__(self, topic: Topic, group: str, ownership: Ownership | None = None) -> None:
+        self.topic = topic
+        self.group = group
+        self.ownership = ownership
+        self.handler: Callable[..., Awaitable[None]] | None = None
+        self.body: TypeAdapter[Any] | None = None
+
+    def handle(self, handler: H) -> H:
+        """Decorate the handler: the type of its one argument is what the bytes must be."""
+        if self.handler is not None:
+            raise ValueError(f"{self.topic.value} has a handler in group {self.group} already")
+        hints = get_type_hints(handler, include_extras=True)
+        (argument,) = (hint for name, hint in hints.items() if name != "return")
+        self.handler, self.body = handler, TypeAdapter(argument)
+        return handler
+
+
+class Bus:
+    """At least once, in order per partition, never stuck behind one bad record.
+
+    Entered, it is connected and may publish; inside `consuming` what was attached is delivered.
+    """
+
+    def __init__(self, process: Process[Any]) -> None:
+        self._process = process
+        self._settings: Settings = process.settings
+        self._connected = process.readiness.require("bus")
+        self._delivery = Delivery(process, bury=self.bury, forward=self.forward)
+        self._gates: list[Gate] = []
+        self._line = Line(self._settings, self._adopt, process.clock)
+        self._broker = KafkaBroker(
+            self._settings.kafka_bootstrap_servers,
+            consumer_only=True,  # The producer is made here, so that it can be replaced.
+            allow_auto_create_topics=False,
+            graceful_timeout=GRACEFUL_TIMEOUT_SECONDS,
+            ack_policy=AckPolicy.MANUAL,
+            middlewares=(self._delivery.middleware(),),
+            logger=StructlogAdapter("faststream"),
+        )
+        self._app = FastStream(self._broker, logger=StructlogAdapter("faststream"))
+
+    def attach(self, consumers: Consumers) -> None:
+        """One subscriber of one topic, with the policy around decoding, validation and handler."""
+        gate = Gate(consumers.ownership, self._process.stop)
+        self._delivery.add(consumers.topic.value, gate)
+        self._gates.append(gate)
+        subscriber = self._broker.subscriber(
+            consumers.topic.value,
+            group_id=consumers.group,
+            ack_policy=AckPolicy.MANUAL,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=self._settings.kafka_fetch_max_wait_ms,
+            session_timeout_ms=self._settings.kafka_session_timeout_ms,
+            heartbeat_interval_ms=self._settings.kafka_heartbeat_ms,
+            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+            listener=gate,
+            parser=lenient,
+            decoder=_decoder(consumers.body),
+            no_reply=True,
+        )
+        subscriber(consumers.handler or _passed_over)
+
+    @asynccontextmanager
+    async def consuming(self) -> AsyncIterator[None]:
+        """Deliver while inside; leaving waits for the handler that runs, then leaves the group."""
+        await self._app.start()
+        try:
+            yield
+        finally:
+            for gate in self._gates:
+                await gate.close()
+            await self._app.stop()
+
+    async def joined(self) -> None:
+        """Return once every group was joined and its partitions were taken over."""
+        for gate in self._gates:
+            await gate.joined.wait()
+
+    async def publish(self, message: Message) -> None:
+        """Return once Kafka has acknowledged. The place picks the partition, in every topic."""
+        sending = self._broker.publish(
+            message,
+            message.topic.value,
+            key=message.key.encode(),
+            partition=self.partition_of(message.place),
+            headers=trace_headers(),
+        )
+        await self._line.within_deadline(sending, message.topic.value)
+
+    async def publish_record(
+        self,
+        topic: Topic,
+        key: str,
+        value: bytes | None,
+        *,
+        partition: int,
+        headers: Mapping[str, str] | None = None,
+    ) -> int:
+        """Send bytes, or a tombstone, and return the offset that Kafka acknowledged."""
+        pairs = encoded({**(headers or {}), **trace_headers()})
+        return await self._line.send(
+            topic.value, key=key.encode(), value=value, partition=partition, headers=pairs
+        )
+
+    async def forward(self, raw: RawRecord, place: str) -> None:
+        """Send a record on to the partition of its place, with its headers and its time."""
+        hops = encoded({HOPS_HEADER: str(raw.hops + 1)})
+        await self._line.send(
+            raw.topic,
+            key=place.encode(),
+            value=raw.value,
+            partition=self.partition_of(place),
+            headers=without(raw.headers, [HOPS_HEADER]) + hops,
+            timestamp_ms=raw.timestamp_ms,
+        )
+
+    async def bury(self, raw: RawRecord, error: Exception, attempts: int = 1) -> None:
+        """Put a record aside, byte for byte, with where it lay and why."""
+        reason = f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS_MAX]
+        told = {
+            "x-topic": raw.topic,
+            "x-partition": str(raw.partition),
+            "x-offset": str(raw.offset),
+            "x-error": reason,
+            "x-attempts": str(attempts),
+        }
+        log.error("record buried", topic=raw.topic, offset=raw.offset, error=reason)
+        await self._line.send(
+            Topic.DEAD_LETTERS.value,
+            key=raw.key if raw.key is not None or raw.value is not None else b"",
+            value=raw.value,
+            partition=raw.partition % self._settings.cellnode_partitions,
+            headers=without(raw.headers, told) + encoded(told),
+        )
+
+    def partition_of(self, place: str) -> int:
+        return partition_of(place, self._settings.cellnode_partitions)
+
+    async def __aenter__(self) -> Self:
+        self._connected.unmet("Kafka was not reached yet")
+        if self._settings.cellnode_create_topics:
+            await self._make_topics()
+        await self._line.start()
+        self._connected.met("Kafka was reached")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._line.stop()
+
+    async def _make_topics(self) -> None:
+        clock = self._process.clock
+        while True:
+            try:
+                await make_topics(self._settings)
+            except BusUnavailable as error:
+                self._connected.unmet(str(error))
+                log.warning("topics not made yet", error=str(error))
+                await clock.sleep(clock.jittered(TRY_AGAIN_SECONDS))
+            else:
+                return
+
+    async def _adopt(self, producer: Any) -> None:
+        """Start a producer and let FastStream publish through it."""
+        config = self._broker.config.broker_config
+        await config.producer.connect(producer, serializer=config.fd_config._serializer)
+
+
+def _decoder(body: TypeAdapter[Any] | None) -> Callable[[Any], Awaitable[Any]]:
+    """Straight from bytes to the handler's type; a tombstone is no body."""
+
+    async def decode(message: Any) -> Any:
+        return message.body if body is None else body.validate_json(message.body)
+
+    return decode
+
+
+async def _passed_over(_: Any) -> None:
+    """For a group that is joined for its ownership alone."""

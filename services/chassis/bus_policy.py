@@ -1,0 +1,144 @@
+"""The one delivery policy: retry, forward or bury, and only then commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from faststream import BaseMiddleware
+
+from schemas.errors import DomainError, TransientError
+from schemas.ids import DEFAULT_PROJECT, partition_of, place_of
+from schemas.messages import Message
+from services.chassis.bus_ownership import Gate
+from services.chassis.bus_records import HOPS_MAX, RawRecord, raw_record
+from services.chassis.loops import retry
+from services.chassis.metrics import Metrics
+from services.chassis.process import Process
+from services.chassis.settings import Settings
+from services.chassis.telemetry import bound, logger, span
+
+COMMIT_TIMEOUT_SECONDS = 5.0
+
+Call = Callable[[Any], Awaitable[Any]]
+
+log = logger("chassis.bus")
+
+
+class WrongPartition(DomainError):
+    """A record was forwarded as often as is allowed and is still in a wrong partition."""
+
+
+class Delivery:
+    """Carries one record to its handler and decides what becomes of it."""
+
+    def __init__(
+        self,
+        process: Process[Any],
+        *,
+        bury: Callable[[RawRecord, Exception, int], Awaitable[None]],
+        forward: Callable[[RawRecord, str], Awaitable[None]],
+    ) -> None:
+        self._process = process
+        self._settings: Settings = process.settings
+        self._bury = bury
+        self._forward = forward
+        self._gates: dict[str, Gate] = {}
+        self._counts = _counted(process.metrics)
+        self._seconds = process.metrics.seconds("handled", "From read to committed", ["topic"])
+        self.has_failed = False
+
+    def add(self, topic: str, gate: Gate) -> None:
+        if topic in self._gates:
+            raise ValueError(f"{topic} is consumed in this process already")
+        self._gates[topic] = gate
+
+    def middleware(self) -> type[BaseMiddleware]:
+        """FastStream's hook around decoding, validation and handler alike."""
+        delivery = self
+
+        class Policy(BaseMiddleware):
+            async def consume_scope(self, call_next: Call, msg: Any) -> None:
+                await delivery.deliver(call_next, msg)
+
+        return Policy
+
+    async def deliver(self, call: Call, message: Any) -> None:
+        """Whatever happens, nothing is raised: FastStream would swallow it and go on."""
+        raw = raw_record(message.raw_message)
+        gate = self._gates[raw.topic]
+        if self.has_failed or not await gate.enter(raw.partition):
+            return  # Not committed, so not lost: whoever is next begins here.
+        try:
+            place = {"topic": raw.topic, "partition": raw.partition, "offset": raw.offset}
+            with span(f"handle {raw.topic}", message.headers), bound(**place):
+                with self._seconds.labels(raw.topic).time():
+                    await self._settle(call, message, raw)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self.has_failed = True
+            self._process.stop(error)
+        finally:
+            gate.leave()
+
+    async def _settle(self, call: Call, message: Any, raw: RawRecord) -> None:
+        """Raises only what must end the process: the record can be neither handled nor buried."""
+        attempts = 0
+
+        async def attempt() -> None:
+            nonlocal attempts
+            attempts += 1
+            if not await self._forwarded(raw, await message.decode()):
+                await call(message)
+
+        try:
+            await retry(attempt, self._settings.attempts_max, clock=self._process.clock)
+            self._counts.labels(raw.topic, "handled").inc()
+        except TransientError:
+            raise
+        except Exception as error:  # Undecodable, or a bug: one record must not stop the others.
+            await self._bury(raw, error, attempts)
+            self._counts.labels(raw.topic, "buried").inc()
+        await self._commit(message, raw)
+
+    async def _forwarded(self, raw: RawRecord, body: Any) -> bool:
+        """Whether the record went on to the partition where its place is decided about."""
+        place = _place(body)
+        if place is None:
+            return False
+        right = partition_of(place, self._settings.cellnode_partitions)
+        if right == raw.partition:
+            return False
+        if raw.hops >= HOPS_MAX:
+            raise WrongPartition(f"{place} is decided in partition {right}, not {raw.partition}")
+        await self._forward(raw, place)
+        self._counts.labels(raw.topic, "forwarded").inc()
+        return True
+
+    async def _commit(self, message: Any, raw: RawRecord) -> None:
+        """Only this record and what lies before it. A commit that fails repeats the record."""
+        offsets = {TopicPartition(raw.topic, raw.partition): raw.offset + 1}
+        try:
+            await asyncio.wait_for(message.consumer.commit(offsets), COMMIT_TIMEOUT_SECONDS)
+        except (KafkaError, asyncio.TimeoutError) as error:
+            log.warning("not committed, may be delivered again", error=repr(error))
+
+
+def _place(body: Any) -> str | None:
+    """What the record is partitioned by, if it says so; the handler judges what does not."""
+    if isinstance(body, Message):
+        return body.place
+    if not isinstance(body, Mapping):
+        return None
+    project, node = body.get("project", DEFAULT_PROJECT), body.get("node")
+    if not isinstance(project, str) or not isinstance(node, str):
+        return None
+    return place_of(project, node)
+
+
+def _counted(metrics: Metrics) -> Any:
+    return metrics.counter("records", "Records by what became of them", ["topic", "fate"])

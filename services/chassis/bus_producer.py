@@ -1,0 +1,137 @@
+"""The one idempotent producer of a process: every send has a deadline, a broken one is replaced."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    ProducerClosed,
+    ProducerFenced,
+    UnknownProducerId,
+)
+
+from schemas.errors import BusUnavailable, DomainError
+from services.chassis.bus_records import HeaderPairs
+from services.chassis.clock import Clock
+from services.chassis.settings import Settings
+from services.chassis.telemetry import logger
+
+RECORD_BYTES_MAX = 1_000_000  # Below the brokers' default, with room for headers.
+FAILURES_BEFORE_REPLACED = 3  # Sends in a row that missed their deadline.
+START_TIMEOUT_SECONDS = 10.0
+STOP_TIMEOUT_SECONDS = 3.0
+TRY_AGAIN_SECONDS = 0.5
+_BROKEN = (OutOfOrderSequenceNumber, UnknownProducerId, ProducerFenced, ProducerClosed)
+
+log = logger("chassis.bus")
+
+
+class Line:
+    """A producer that can always be replaced; `adopt` is told of each new one."""
+
+    def __init__(
+        self, settings: Settings, adopt: Callable[[Any], Awaitable[None]], clock: Clock
+    ) -> None:
+        self._settings = settings
+        self._adopt = adopt
+        self._clock = clock
+        self._producer: Any = None
+        self._failures = 0
+        self._replacing: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Connect, trying until Kafka answers; the caller may cancel."""
+        while True:
+            producer = self._made()
+            try:
+                await asyncio.wait_for(self._adopt(producer), START_TIMEOUT_SECONDS)
+            except (KafkaError, asyncio.TimeoutError) as error:
+                log.warning("Kafka does not answer", error=repr(error))
+                await _closed(producer)
+                await self._clock.sleep(self._clock.jittered(TRY_AGAIN_SECONDS))
+            else:
+                self._producer = producer
+                return
+
+    async def stop(self) -> None:
+        if self._replacing is not None:
+            self._replacing.cancel()
+            await asyncio.gather(self._replacing, return_exceptions=True)
+        if self._producer is not None:
+            await _closed(self._producer)
+
+    async def send(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int,
+        headers: HeaderPairs,
+        timestamp_ms: int | None = None,
+    ) -> int:
+        """Send bytes; the offset, once all in-sync brokers have them."""
+        if len(value or b"") + len(key or b"") > RECORD_BYTES_MAX:
+            size = len(value or b"")
+            raise DomainError(f"a record of {size} bytes is larger than {RECORD_BYTES_MAX}")
+
+        async def sent() -> Any:
+            future = await self._producer.send(
+                topic,
+                key=key,
+                value=value,
+                partition=partition,
+                headers=list(headers),
+                timestamp_ms=timestamp_ms,
+            )
+            return await future
+
+        metadata = await self.within_deadline(sent(), topic)
+        return int(metadata.offset)
+
+    async def within_deadline(self, sending: Awaitable[Any], topic: str) -> Any:
+        """Await a send. BusUnavailable means not acknowledged, which is not: not written."""
+        try:
+            answer = await asyncio.wait_for(sending, self._settings.send_timeout_seconds)
+        except MessageSizeTooLargeError as error:
+            raise DomainError(f"{topic}: {error}") from error
+        except (KafkaError, asyncio.TimeoutError) as error:
+            self._failed(error)
+            raise BusUnavailable(f"{topic}: {type(error).__name__}: {error}") from error
+        self._failures = 0
+        return answer
+
+    def _failed(self, error: BaseException) -> None:
+        self._failures += 1
+        is_broken = isinstance(error, _BROKEN) or self._failures >= FAILURES_BEFORE_REPLACED
+        if is_broken and (self._replacing is None or self._replacing.done()):
+            log.warning("producer is replaced", error=repr(error), failures=self._failures)
+            self._replacing = asyncio.create_task(self._replace(), name="bus.replace")
+
+    async def _replace(self) -> None:
+        old = self._producer
+        await self.start()
+        self._failures = 0
+        await _closed(old)
+
+    def _made(self) -> Any:
+        return AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            acks="all",
+            enable_idempotence=True,
+            request_timeout_ms=int(self._settings.send_timeout_seconds * 1000),
+        )
+
+
+async def _closed(producer: Any) -> None:
+    """Close for good, but do not wait for records that Kafka does not take."""
+    try:
+        await asyncio.wait_for(producer.stop(), STOP_TIMEOUT_SECONDS)
+    except (KafkaError, asyncio.TimeoutError) as error:
+        log.warning("producer did not close in time", error=repr(error))

@@ -1,0 +1,83 @@
+"""A record as it lies on the bus, and the parser that no header can break."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+HeaderPairs = tuple[tuple[str, bytes | None], ...]
+
+HOPS_HEADER = "cellnode-hops"
+HOPS_MAX = 2
+
+
+@dataclass(frozen=True)
+class RawRecord:
+    """Bytes and where they lie; nothing of it has been understood yet."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None  # None is a tombstone.
+    headers: HeaderPairs = ()
+    timestamp_ms: int | None = None
+
+    def header(self, name: str) -> str | None:
+        """The last header of this name, if it is readable."""
+        for key, value in reversed(self.headers):
+            if key == name and value is not None:
+                return value.decode(errors="replace")
+        return None
+
+    @property
+    def hops(self) -> int:
+        """How often the record was forwarded already; an unreadable count is too often."""
+        text = self.header(HOPS_HEADER)
+        if text is None:
+            return 0
+        return int(text) if text.isascii() and text.isdigit() else HOPS_MAX
+
+
+def raw_record(record: Any) -> RawRecord:
+    """Of aiokafka's ConsumerRecord."""
+    return RawRecord(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=record.key,
+        value=record.value,
+        headers=tuple(record.headers),
+        timestamp_ms=record.timestamp,
+    )
+
+
+async def lenient(record: Any, parse: Callable[[Any], Awaitable[Any]]) -> Any:
+    """FastStream's parser without the headers that are null or not UTF-8, which it cannot read."""
+    readable = replace(record, headers=tuple(_readable(record.headers)))
+    message = await parse(readable)
+    message.raw_message = record
+    message.reply_to = ""  # Answers to addresses that a sender chose are not sent.
+    message.content_type = None  # What the bytes are is known from the topic, not from the sender.
+    return message
+
+
+def encoded(headers: Mapping[str, str]) -> HeaderPairs:
+    return tuple((name, value.encode()) for name, value in headers.items())
+
+
+def without(headers: HeaderPairs, names: Iterable[str]) -> HeaderPairs:
+    dropped = frozenset(names)
+    return tuple(pair for pair in headers if pair[0] not in dropped)
+
+
+def _readable(headers: Iterable[tuple[str, bytes | None]]) -> Iterable[tuple[str, bytes]]:
+    for name, value in headers:
+        if value is None:
+            continue
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            continue
+        yield name, value

@@ -1,0 +1,80 @@
+"""Topics made with their declared configuration; what differs from it is reported."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError
+
+from schemas.errors import BusUnavailable, Error
+from schemas.topics import DECLARATIONS, TopicDeclaration
+from services.chassis.settings import Settings
+from services.chassis.telemetry import logger
+
+TIMEOUT_SECONDS = 30.0
+REPLICAS = -1  # The brokers' own default.
+_CREATED, _EXISTS = 0, 36
+
+log = logger("chassis.bus")
+
+
+class TopicsDiffer(Error):
+    """A topic has another number of partitions than everybody reckons with."""
+
+
+async def make_topics(settings: Settings) -> None:
+    """Make what is missing; BusUnavailable if Kafka does not do so in time."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    try:
+        await asyncio.wait_for(_made(admin, settings), TIMEOUT_SECONDS)
+    except (KafkaError, asyncio.TimeoutError) as error:
+        raise BusUnavailable(f"topics cannot be made: {error!r}") from error
+    finally:
+        await admin.close()
+
+
+async def _made(admin: Any, settings: Settings) -> None:
+    await admin.start()
+    declared = list(DECLARATIONS.values())
+    answer = await admin.create_topics([_new(one, settings) for one in declared])
+    for name, code, *rest in answer.topic_errors:
+        if code not in (_CREATED, _EXISTS):
+            raise BusUnavailable(f"the topic {name} cannot be made: error {code} {rest}")
+    await _check_partitions(admin, settings)
+    await _report_drift(admin, declared)
+
+
+def _new(declared: TopicDeclaration, settings: Settings) -> NewTopic:
+    return NewTopic(
+        declared.topic.value,
+        settings.cellnode_partitions,
+        REPLICAS,
+        topic_configs=declared.config(),
+    )
+
+
+async def _check_partitions(admin: Any, settings: Settings) -> None:
+    names = [topic.value for topic in DECLARATIONS]
+    for told in await admin.describe_topics(names):
+        found = len(told["partitions"])
+        if found != settings.cellnode_partitions:
+            raise TopicsDiffer(
+                f"{told['topic']} has {found} partitions, CELLNODE_PARTITIONS says "
+                f"{settings.cellnode_partitions}; set it to {found}"
+            )
+
+
+async def _report_drift(admin: Any, declared: Iterable[TopicDeclaration]) -> None:
+    wanted = {one.topic.value: one.config() for one in declared}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in wanted]
+    for answer in await admin.describe_configs(resources):
+        for _, _, _, name, entries in answer.resources:
+            found = {entry[0]: entry[1] for entry in entries}
+            for option, value in wanted[name].items():
+                if found.get(option) != value:
+                    facts = {"topic": name, "option": option, "found": found.get(option)}
+                    log.warning("topic differs from its declaration", wanted=value, **facts)

@@ -1,0 +1,144 @@
+"""The only door to redis-py: deadlines and retries set by hand, errors mapped to our tree."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from redis.asyncio import from_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from schemas.errors import StoreUnavailable
+
+T = TypeVar("T")
+Fields = dict[bytes, bytes]
+Argument = str | bytes | int
+
+TIMEOUT_SECONDS = 2.0
+CONNECTIONS_MAX = 64
+
+
+@dataclass(frozen=True)
+class FeedEntry:
+    """One entry of a stream."""
+
+    id: str
+    fields: Fields
+
+
+@dataclass(frozen=True)
+class Script:
+    """A Lua script, sent whole the first time and by its digest afterwards."""
+
+    source: str
+
+
+@dataclass
+class Steps:
+    """Commands that Redis carries out in one step, in this order."""
+
+    commands: list[tuple[Argument, ...]] = field(default_factory=list)
+
+    def add(self, *command: Argument) -> Steps:
+        self.commands.append(command)
+        return self
+
+
+class Redis:
+    """What services need of Redis; every call ends within its deadline or StoreUnavailable."""
+
+    def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._client: Any = from_url(  # Its answers are typed here, not there.
+            url,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=Retry(NoBackoff(), 1),
+            max_connections=CONNECTIONS_MAX,
+        )
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def ping(self) -> None:
+        """Answered, or StoreUnavailable."""
+        await self.command("PING")
+
+    async def command(self, *command: Argument) -> object:
+        """Any one command."""
+        return await _mapped(self._client.execute_command(*command))
+
+    async def hgetall(self, key: str) -> Fields:
+        """All fields of a hash; empty if there is none."""
+        fields: Fields = await _mapped(self._client.hgetall(key))
+        return fields
+
+    async def step(self, steps: Steps) -> list[object]:
+        """All of the commands in one MULTI, their answers in order."""
+        async with self._client.pipeline(transaction=True) as pipeline:
+            for command in steps.commands:
+                pipeline.execute_command(*command)
+            answers: list[object] = await _mapped(pipeline.execute())
+        return answers
+
+    async def many(self, steps: Steps) -> list[object]:
+        """All of the commands in one round trip, others' commands perhaps between them."""
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for command in steps.commands:
+                pipeline.execute_command(*command)
+            answers: list[object] = await _mapped(pipeline.execute())
+        return answers
+
+    async def hgetalls(self, keys: Sequence[str]) -> list[Fields]:
+        """Several hashes as they were at one moment."""
+        async with self._client.pipeline(transaction=True) as pipeline:
+            for key in keys:
+                pipeline.hgetall(key)
+            hashes: list[Fields] = await _mapped(pipeline.execute())
+        return hashes
+
+    async def run(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]
+    ) -> object:
+        """Carry out a script; it is one step for everybody else."""
+        registered = self._client.register_script(script.source)
+        return await _mapped(registered(keys=list(keys), args=list(arguments)))
+
+    async def xread(
+        self, after: Mapping[str, str], *, count: int, wait_seconds: float
+    ) -> dict[str, list[FeedEntry]]:
+        """Entries of streams after the given ids; waits for the first of any, then answers."""
+        block_ms = int(min(wait_seconds, self._timeout_seconds / 2) * 1000)
+        answer = await _mapped(
+            self._client.xread(dict(after), count=count, block=max(1, block_ms))
+        )
+        return {_text(stream): [_entry(*one) for one in entries] for stream, entries in answer}
+
+
+@asynccontextmanager
+async def connected(url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> AsyncIterator[Redis]:
+    """Redis for as long as this is entered; it is not asked before the first call."""
+    redis = Redis(url, timeout_seconds=timeout_seconds)
+    try:
+        yield redis
+    finally:
+        await redis.close()
+
+
+async def _mapped(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except (RedisError, OSError) as error:
+        raise StoreUnavailable(f"Redis: {type(error).__name__}: {error}") from error
+
+
+def _entry(id: bytes, fields: Mapping[bytes, bytes] | None) -> FeedEntry:
+    return FeedEntry(_text(id), dict(fields or {}))
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
