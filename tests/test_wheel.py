@@ -1,11 +1,17 @@
 """The wheel, installed where users have folders with our names: each keeps what is its own."""
 
+import contextlib
+import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -127,3 +133,51 @@ def test_a_notebook_needs_nothing_but_the_wheel_and_cloudpickle(
     assert {re.split(r"[ =@]", line)[0] for line in installed.split("\n") if line} == {
         "cellnode", "cloudpickle"
     }  # fmt: skip
+
+
+@pytest.fixture
+def up(python: Path, desk: Path) -> Iterator[subprocess.Popen[str]]:
+    """`cellnode up` from the wheel, begun in the user's directory."""
+    command = [str(python.parent / "cellnode"), "up", "--gateway", "127.0.0.1:0"]
+    command += ["--data", str(desk / "data")]
+    process = subprocess.Popen(command, cwd=desk, stdout=subprocess.PIPE, text=True)
+    yield process
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+
+
+def addresses(up: subprocess.Popen[str]) -> dict[str, str]:
+    """What `up` prints until it is ready; the test's time limit bounds the wait."""
+    assert up.stdout is not None, "it was piped"
+    told = {}
+    for line in up.stdout:
+        name, _, value = line.strip().partition(" ")
+        told[name] = value
+        if name == "ready":
+            return told
+    raise AssertionError(f"`cellnode up` ended with {up.wait()} before it was ready: {told}")
+
+
+def processes_that_mention(text: str) -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # It has just ended.
+            command = path.read_text(errors="replace").replace("\0", " ")
+            found += [command] if text in command else []
+    return found
+
+
+def test_the_whole_system_starts_from_the_wheel_and_leaves_nothing(
+    up: subprocess.Popen[str], desk: Path
+) -> None:
+    """With the user's own `schemas`, `services` and `runtime` in the working directory."""
+    gateway = addresses(up)["gateway"]
+    call = urllib.request.Request(f"{gateway}/v1/nodes/none:execute", b"{}", method="POST")
+
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(call, timeout=5)
+    up.send_signal(signal.SIGINT)
+
+    assert json.load(refused.value)["code"] == "node-unknown"
+    assert up.wait(timeout=10) == 0
+    assert processes_that_mention(str(desk)) == []
