@@ -1,0 +1,114 @@
+"""Status events on their way to the bus: in order, together, and never an older one last."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from schemas.errors import NotOwner, TransientError
+from schemas.events import InstanceStatusChanged, NodeStatusChanged
+from services.chassis.clock import Clock
+from services.chassis.loops import Backoff
+from services.chassis.telemetry import logger
+
+BATCH_MAX = 500
+PENDING_MAX = 20_000  # Beyond it, only the last event of a key is kept: it holds the history.
+
+Event = InstanceStatusChanged | NodeStatusChanged
+
+log = logger("health.outbox")
+
+
+@dataclass(frozen=True)
+class Gone:
+    """A key whose status is buried."""
+
+    key: str
+    place: str
+
+
+Outgoing = Event | Gone
+
+
+class Publishes(Protocol):
+    """Writes to the table `statuses` under the term of its owner."""
+
+    async def put(self, event: Event) -> None: ...
+
+    async def bury(self, key: str, place: str) -> None: ...
+
+
+class Outbox:
+    """What one partition has to publish. Statuses go on changing while the bus is away."""
+
+    def __init__(
+        self, publishes: Publishes, before_sending: Callable[[], None], clock: Clock
+    ) -> None:
+        self._publishes = publishes
+        self._before_sending = before_sending
+        self._clock = clock
+        self._pending: list[Outgoing] = []
+        self._wanted = asyncio.Event()
+        self._backoff = Backoff(0.05, 2.0)
+        self.failures = 0
+
+    @property
+    def pending(self) -> int:
+        return len(self._pending)
+
+    def add(self, outgoing: Outgoing) -> None:
+        self._pending.append(outgoing)
+        if len(self._pending) > PENDING_MAX:
+            self._pending = last_of_each_key(self._pending)
+        self._wanted.set()
+
+    def wake(self) -> None:
+        """`before_sending` has something to add."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Until cancelled, or NotOwner."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            self._before_sending()
+            while self._pending:
+                batch, self._pending = self._pending[:BATCH_MAX], self._pending[BATCH_MAX:]
+                await self._sent(batch)
+                self._before_sending()
+
+    async def _sent(self, batch: list[Outgoing]) -> None:
+        """All acknowledged. After a failure the last of each key goes again, under a new order."""
+        while batch:
+            results = await asyncio.gather(*map(self._send, batch), return_exceptions=True)
+            errors = [result for result in results if isinstance(result, BaseException)]
+            if not errors:
+                self.failures = 0
+                return
+            _raise_what_no_retry_saves(errors)
+            self.failures += 1
+            log.warning("statuses not published", count=len(batch), error=str(errors[0]))
+            await self._clock.sleep(self._backoff.delay_seconds(self.failures, self._clock))
+            self._before_sending()
+            batch = last_of_each_key([*batch, *self._pending])
+            self._pending = []
+
+    async def _send(self, outgoing: Outgoing) -> None:
+        if isinstance(outgoing, Gone):
+            await self._publishes.bury(outgoing.key, outgoing.place)
+        else:
+            await self._publishes.put(outgoing)
+
+
+def last_of_each_key(outgoing: list[Outgoing]) -> list[Outgoing]:
+    """Every event carries its history, so the last of a key says all; the order stays."""
+    last = {one.key: one for one in outgoing}
+    return [one for one in outgoing if last[one.key] is one]
+
+
+def _raise_what_no_retry_saves(errors: list[BaseException]) -> None:
+    for error in errors:
+        if isinstance(error, NotOwner) or not isinstance(error, TransientError):
+            raise error

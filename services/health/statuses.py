@@ -1,0 +1,222 @@
+"""The statuses of one partition: facts, phases and probes folded in, events out. The one writer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from schemas.errors import IllegalMove
+from schemas.events import InstanceStatusChanged, NodeStatusChanged
+from schemas.evolution import AgentPhase, Folded, Observed, Step, evolve, evolve_phases, fold
+from schemas.instances import Instance
+from schemas.nodes import Node
+from schemas.specs import NodeSpec
+from schemas.statuses import NodeStatus
+from services.chassis.clock import Clock
+from services.chassis.telemetry import logger
+from services.health.nodes import observe_node, overdue_at
+from services.health.outbox import Event, Gone, Outgoing
+
+log = logger("health.statuses")
+
+
+class Tells(Protocol):
+    """Who is told what changes here."""
+
+    def outgoing(self, outgoing: Outgoing) -> None: ...
+
+    def dirty(self) -> None: ...
+
+    def contactable(self, fact: Instance, *, is_so: bool) -> None: ...
+
+    def refused(self, instance: str, refusal: IllegalMove) -> None: ...
+
+
+class PartitionStatuses:
+    """What is observed of all instances and nodes of a partition; quick, and nothing is awaited."""
+
+    def __init__(self, tells: Tells, clock: Clock) -> None:
+        self._tells = tells
+        self._clock = clock
+        self._facts: dict[str, Instance] = {}
+        self._nodes: dict[str, Node] = {}
+        self._observed: dict[str, Observed] = {}
+        self._of_place: dict[str, dict[str, InstanceStatusChanged]] = {}
+        self._node_events: dict[str, NodeStatusChanged] = {}
+        self._dirty: dict[str, None] = {}  # Places to look at again, in order.
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    # What contacts ask.
+
+    def observed(self, instance: str) -> Observed | None:
+        return self._observed.get(instance)
+
+    def spec(self, fact: Instance) -> NodeSpec | None:
+        """Of the instance's own node; none if it is not known (yet, or any more)."""
+        node = self._nodes.get(fact.place)
+        return node.spec if node is not None and node.uid == fact.uid else None
+
+    def node_event(self, place: str) -> NodeStatusChanged | None:
+        return self._node_events.get(place)
+
+    # What is told.
+
+    def resume(self, published: Iterable[Event]) -> None:
+        """Go on from what was published before: nothing changes until something is proven."""
+        for event in published:
+            if isinstance(event, NodeStatusChanged):
+                self._node_events[event.key] = event
+            else:
+                self._observed[event.instance] = Observed.published(event)
+                self._of_place.setdefault(event.place, {})[event.instance] = event
+
+    def heard_node(self, place: str, node: Node | None) -> None:
+        """A node's record, or its tombstone."""
+        if node is None:
+            self._nodes.pop(place, None)
+        else:
+            self._nodes[place] = node
+            for instance in self._of_place.get(place, {}):
+                if (fact := self._facts.get(instance)) is not None:
+                    self._contact(fact)
+        self._touch(place)
+
+    def heard_instance(self, instance: str, fact: Instance | None) -> None:
+        """An instance's record, or its tombstone: then its status is buried too."""
+        if fact is None:
+            self._gone(instance)
+            return
+        self._facts[instance] = fact
+        self._settle(fact, evolve(self._observed.get(instance), fact))
+        self._contact(fact)
+
+    def take(self, fact: Instance, step: Step) -> None:
+        """A step that probes or time have brought about."""
+        if (observed := self._observed.get(fact.instance)) is not None:
+            self._settle(fact, fold(observed, [step]))
+
+    def take_phases(self, fact: Instance, history: Sequence[AgentPhase]) -> None:
+        if (observed := self._observed.get(fact.instance)) is not None:
+            self._settle(fact, evolve_phases(observed, history))
+
+    def bury_strangers(self, keys: Iterable[tuple[str, str]]) -> None:
+        """Statuses (key, place) of what neither complete table knows any more."""
+        for key, place in keys:
+            if key not in self._facts and key not in self._nodes:
+                log.info("stranger buried", key=key)
+                self._forget(key, place)
+                self._tells.outgoing(Gone(key, place))
+
+    def recount(self) -> None:
+        """Compute the statuses of the nodes that something has changed for."""
+        dirty, self._dirty = self._dirty, {}
+        for place in dirty:
+            self._recount(place)
+
+    def close(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+
+    # How it is done.
+
+    def _settle(self, fact: Instance, folded: Folded) -> None:
+        for refusal in folded.refused:
+            self._tells.refused(fact.instance, refusal)
+        self._observed[fact.instance] = folded.observed
+        for value in folded.entered:
+            event = self._event(fact, value)
+            self._of_place.setdefault(fact.place, {})[fact.instance] = event
+            self._tells.outgoing(event)
+            log.info(
+                "instance status",
+                instance=fact.instance,
+                status=value.status.value,
+                reason=value.reason.value,
+            )
+        if folded.entered:
+            self._touch(fact.place)
+
+    def _event(self, fact: Instance, observed: Observed) -> InstanceStatusChanged:
+        return InstanceStatusChanged(
+            id=self._clock.uuid(),
+            at=self._clock.now(),
+            project=fact.project,
+            node=fact.node,
+            uid=fact.uid,
+            generation=fact.generation,
+            instance=fact.instance,
+            revision=fact.revision,
+            status=observed.status,
+            reason=observed.reason,
+            sentence=observed.sentence,
+            evidence=observed.evidence,
+            since=observed.since,
+            transitions=observed.transitions,
+            endpoint=fact.endpoint,
+            phase_seq=observed.phase_seq,
+        )
+
+    def _contact(self, fact: Instance) -> None:
+        is_there = fact.created_at is not None and fact.endpoint is not None
+        is_over = fact.exited is not None or fact.deleting is not None
+        is_so = is_there and not is_over and self.spec(fact) is not None
+        self._tells.contactable(fact, is_so=is_so)
+
+    def _gone(self, instance: str) -> None:
+        fact = self._facts.pop(instance, None)
+        if fact is None:
+            return
+        self._tells.contactable(fact, is_so=False)
+        self._forget(instance, fact.place)
+        self._tells.outgoing(Gone(instance, fact.place))
+        self._touch(fact.place)
+
+    def _forget(self, key: str, place: str) -> None:
+        self._observed.pop(key, None)
+        self._of_place.get(place, {}).pop(key, None)
+        self._node_events.pop(key, None)
+
+    def _touch(self, place: str) -> None:
+        self._dirty[place] = None
+        self._tells.dirty()
+
+    def _recount(self, place: str) -> None:
+        node = self._nodes.get(place)
+        events = self._of_place.get(place, {})
+        if node is None:
+            self._bury_node(place)
+            return
+        before = self._node_events.get(place)
+        event = observe_node(node, events, before, self._clock.now())
+        if event is not None:
+            event = event.model_copy(update={"id": self._clock.uuid()})
+            self._node_events[place] = event
+            self._tells.outgoing(event)
+            if before is None or before.status is not event.status:
+                log.info("node status", node=place, status=event.status.value)
+        self._watch_the_clock(node)
+
+    def _bury_node(self, place: str) -> None:
+        """After its instances: whoever follows sees nothing left of a node that is gone."""
+        if place in self._node_events and not self._of_place.get(place):
+            del self._node_events[place]
+            self._of_place.pop(place, None)
+            self._tells.outgoing(Gone(place, place))
+        self._cancel_timer(place)
+
+    def _watch_the_clock(self, node: Node) -> None:
+        """Look again at the moment at which a node that is still CREATED is overdue."""
+        self._cancel_timer(node.place)
+        event = self._node_events.get(node.place)
+        if event is None or event.status is not NodeStatus.CREATED:
+            return
+        left = (overdue_at(node) - self._clock.now()).total_seconds()
+        if left > 0:
+            look: Callable[[str], None] = self._touch
+            loop = asyncio.get_running_loop()
+            self._timers[node.place] = loop.call_later(left + 0.001, look, node.place)
+
+    def _cancel_timer(self, place: str) -> None:
+        if (timer := self._timers.pop(place, None)) is not None:
+            timer.cancel()
