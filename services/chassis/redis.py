@@ -113,9 +113,7 @@ class Redis:
     ) -> dict[str, list[FeedEntry]]:
         """Entries of streams after the given ids; waits for the first of any, then answers."""
         block_ms = int(min(wait_seconds, self._timeout_seconds / 2) * 1000)
-        answer = await _mapped(
-            self._client.xread(dict(after), count=count, block=max(1, block_ms))
-        )
+        answer = await _mapped(self._client.xread(dict(after), count=count, block=max(1, block_ms)))
         return {_text(stream): [_entry(*one) for one in entries] for stream, entries in answer}
 
 

@@ -30,6 +30,7 @@ ASK_TIMEOUT_SECONDS = 10.0  # For the first and last offsets of partitions.
 TRY_AGAIN_SECONDS = 0.5
 STUCK_SECONDS = 60.0  # Records wait and none is read for so long: the process is of no use.
 
+Place = tuple[Topic, int]
 Bury = Callable[[RawRecord, Exception], Awaitable[None]]
 
 log = logger("chassis.tables")
@@ -186,6 +187,18 @@ class Tables:
         heapq.heappush(reading.waiting, (offset, self._count, future))
         await future
 
+    def key_of(self, record: TableRecord) -> str:
+        """What the record is folded by."""
+        return self._specs[record.topic].fold_key(record)
+
+    def has_lost_keys(self, topic: Topic, partition: int) -> bool:
+        reading = self._readings.get((topic, partition))
+        return reading is not None and bool(reading.lost_keys)
+
+    def give_back_lost_keys(self, topic: Topic, partition: int, keys: set[str]) -> None:
+        if (reading := self._readings.get((topic, partition))) is not None:
+            reading.lost_keys |= keys
+
     def take_lost_keys(self, topic: Topic, partition: int) -> set[str]:
         """Keys that a smaller term overwrote on the topic since this was asked last."""
         reading = self._readings.get((topic, partition))
@@ -225,7 +238,7 @@ class Tables:
             log.error("tables are read no more", exc_info=error)
             self._process.stop(error)
 
-    async def _begun(self, places: Iterable[tuple[Topic, int]]) -> dict[tuple[Topic, int], _Reading]:
+    async def _begun(self, places: Iterable[Place]) -> dict[Place, _Reading]:
         """New readings with the offsets that exist now."""
         wanted = {place: TopicPartition(place[0].value, place[1]) for place in places}
         if not wanted:

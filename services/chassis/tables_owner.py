@@ -1,54 +1,28 @@
-"""The one writer of a partition's tables: takes over by term, stamps, reads back, defends."""
+"""The one writer of a group's partitions: takes over by term, and defends what it wrote."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
-from pydantic import BaseModel
-
-from schemas.errors import BusUnavailable, NotOwner
+from schemas.errors import NotOwner, TransientError
 from schemas.ids import partition_of
-from schemas.messages import SEQ_HEADER, TERM_HEADER, TableRecord
-from schemas.tables import COMPLETE_KEY, OWNER_KEY, Complete, Owner
+from schemas.messages import TableRecord
 from schemas.topics import DECLARATIONS, Topic
+from services.chassis.loops import Backoff
 from services.chassis.process import Process
 from services.chassis.settings import Settings
 from services.chassis.tables import Batch, Tables
+from services.chassis.tables_partition import OwnedPartition, Publishes
 from services.chassis.telemetry import logger
 
 R = TypeVar("R", bound=TableRecord)
 
 TAKE_OVER_SECONDS = 60.0  # Until all that was there is read.
 TAKE_OVER_TRIES = 5  # Against others who take over at the same moment.
-REPUBLISHED_AT_ONCE = 200  # Records sent before waiting for their acknowledgement.
 
 log = logger("chassis.tables")
-
-
-class Publishes(Protocol):
-    """What is needed of the bus."""
-
-    async def publish_record(
-        self,
-        topic: Topic,
-        key: str,
-        value: bytes | None,
-        *,
-        partition: int,
-        headers: dict[str, str],
-    ) -> int: ...
-
-
-@dataclass
-class _Owned:
-    """A partition that this process owns: its term, and the number of the last record."""
-
-    term: int
-    seq: int = 0
-    written: dict[tuple[Topic, str], TableRecord | None] = field(default_factory=dict)
 
 
 class OwnedTables:
@@ -65,8 +39,7 @@ class OwnedTables:
         self._bus = bus
         self._tables = tables
         self._topics = tuple(topics)
-        self._owned: dict[int, _Owned] = {}
-        self._marking: dict[tuple[Topic, int], asyncio.Lock] = {}
+        self._owned: dict[int, OwnedPartition] = {}
         self._tending: dict[tuple[Topic, int], asyncio.Task[None]] = {}
         self._after: list[Callable[[frozenset[int]], Awaitable[None]]] = []
         self.owner_id = process.clock.token()
@@ -78,27 +51,30 @@ class OwnedTables:
         return frozenset(self._owned)
 
     def owns(self, place: str) -> bool:
-        return self._partition(place) in self._owned
+        return self.partition_of(place) in self._owned
+
+    def partition_of(self, place: str) -> int:
+        return partition_of(place, self._settings.cellnode_partitions)
 
     def term(self, partition: int) -> int:
         """Of this process on that partition; NotOwner where it has none."""
-        return self._ownership(partition).term
+        return self._of(partition).term
 
     def get(self, topic: Topic, key: str, place: str) -> TableRecord | None:
         """The last record of a key, this process's own writes under way included."""
-        partition = self._partition(place)
-        owned = self._owned.get(partition)
-        if owned is not None and (topic, key) in owned.written:
-            return owned.written[topic, key]
+        partition = self.partition_of(place)
+        if (owned := self._owned.get(partition)) is not None:
+            return owned.get(topic, key)
         entry = self._tables.fold(topic, partition).entries.get(key)
         return None if entry is None else entry.record
 
-    def records(self, topic: Topic, partition: int) -> Iterator[TableRecord]:
-        """All records of a partition, this process's own writes under way included."""
-        yield from self._present(topic, partition).values()
+    def records(self, topic: Topic) -> list[TableRecord]:
+        """All records of the owned partitions, own writes under way included."""
+        owned = self._owned.values()
+        return [record for one in owned for record in one.present(topic).values()]
 
     def after_take_over(self, act: Callable[[frozenset[int]], Awaitable[None]]) -> None:
-        """Have `act` awaited with the partitions, before their first record is handled."""
+        """Have `act` awaited with the partitions, before the first record of them is handled."""
         self._after.append(act)
 
     async def on_assigned(self, partitions: frozenset[int]) -> None:
@@ -120,74 +96,112 @@ class OwnedTables:
     def release(self, partitions: Iterable[int]) -> None:
         """Write nothing more to these; what is known of them stays readable."""
         for number in partitions:
-            self._owned.pop(number, None)
-        for (topic, number), task in list(self._tending.items()):
-            if number not in self._owned:
+            if (owned := self._owned.pop(number, None)) is not None:
+                owned.is_released = True
+        for place, task in list(self._tending.items()):
+            if place[1] not in self._owned:
                 task.cancel()
-                del self._tending[topic, number]
+
+    async def close(self) -> None:
+        """Release all, and wait for what was under way in the background."""
+        tending = list(self._tending.values())
+        self.release(self.partitions)
+        await asyncio.gather(*tending, return_exceptions=True)
 
     async def put(self, record: R, *, read_back: bool = True) -> R:
         """Write the full state of a key; return it as stamped, once it was read back."""
-        partition = self._partition(record.place)
-        owned = self._ownership(partition)
-        stamped = self._stamped(owned, record)
-        await self._write(owned, partition, stamped.topic, self._key(stamped), stamped, read_back)
-        return stamped
+        owned = self._of(self.partition_of(record.place))
+        return await owned.put(record, read_back=read_back)
 
     async def delete(self, topic: Topic, key: str, place: str, *, read_back: bool = True) -> None:
         """Write a tombstone; return once it was read back."""
-        partition = self._partition(place)
-        owned = self._ownership(partition)
-        await self._write(owned, partition, topic, key, None, read_back)
+        await self._of(self.partition_of(place)).delete(topic, key, read_back=read_back)
 
     async def republish(self, topic: Topic, partition: int) -> None:
-        """Write the whole table anew, between the owner's mark and the mark of completeness."""
-        owned = self._ownership(partition)
-        async with self._mark_lock(topic, partition):
-            await self._mark(topic, partition, owned)
-            keys = list(self._present(topic, partition))
-            for start in range(0, len(keys), REPUBLISHED_AT_ONCE):
-                some = keys[start : start + REPUBLISHED_AT_ONCE]
-                await asyncio.gather(*(self._again(topic, partition, key) for key in some))
-            offset = await self._mark_complete(topic, partition, owned)
-            await self._read_back(topic, partition, offset)
-        log.info("table republished", topic=topic.value, partition=partition, keys=len(keys))
+        """Write the whole table anew, so that a reader from any later offset knows all of it."""
+        await self._of(partition).republish(topic)
 
-    async def _take(self, partition: int) -> None:
-        """Try with growing terms, until our marks were the first of their term everywhere."""
+    def _of(self, partition: int) -> OwnedPartition:
+        if (owned := self._owned.get(partition)) is None:
+            raise NotOwner(f"partition {partition} is not owned here")
+        return owned
+
+    async def _take(self, number: int) -> None:
+        """With growing terms, until our marks were the first of their term everywhere."""
         for _ in range(TAKE_OVER_TRIES):
-            known = [self._tables.fold(topic, partition).term_max for topic in self._topics]
-            owned = _Owned(term=max(known) + 1)
-            for topic in self._topics:
-                async with self._mark_lock(topic, partition):
-                    offset = await self._mark(topic, partition, owned)
-                    await self._read_back(topic, partition, offset)
-            if all(self._is_ours(topic, partition, owned) for topic in self._topics):
-                self._owned[partition] = owned
-                log.info("partition taken over", partition=partition, term=owned.term)
+            known = [self._tables.fold(topic, number).term_max for topic in self._topics]
+            one = self._partition(number, max(known) + 1)
+            try:
+                for topic in self._topics:
+                    await one.mark(topic)
+            except NotOwner:
+                continue
+            if all(one.is_marked(topic) for topic in self._topics):
+                self._owned[number] = one
+                log.info("partition taken over", partition=number, term=one.term)
                 return
-        raise NotOwner(f"partition {partition} cannot be taken over from others who try as well")
+        raise NotOwner(f"partition {number} cannot be taken over: others try as well")
 
-    def _is_ours(self, topic: Topic, partition: int, owned: _Owned) -> bool:
-        mark = self._tables.owner(topic, partition)
-        return mark is not None and (mark.term, mark.owner) == (owned.term, self.owner_id)
-
-    async def _mark(self, topic: Topic, partition: int, owned: _Owned) -> int:
-        log_id = self._tables.fold(topic, partition).log or self._process.clock.token()
-        mark = Owner(
-            term=owned.term, owner=self.owner_id, log=log_id, at=self._process.clock.now()
+    def _partition(self, number: int, term: int) -> OwnedPartition:
+        return OwnedPartition(
+            self._process,
+            self._bus,
+            self._tables,
+            number=number,
+            term=term,
+            owner_id=self.owner_id,
         )
-        return await self._send(owned, partition, topic, OWNER_KEY, mark)
 
-    async def _mark_complete(self, topic: Topic, partition: int, owned: _Owned) -> int:
-        log_id = self._tables.fold(topic, partition).log
-        mark = Complete(term=owned.term, log=log_id, at=self._process.clock.now())
-        return await self._send(owned, partition, topic, COMPLETE_KEY, mark)
+    def _seen(self, batch: Batch) -> None:
+        """The fold moved: notice who took over, what was overwritten, what grew too long."""
+        owned = self._owned.get(batch.partition)
+        if owned is None or batch.topic not in self._topics:
+            return
+        owned.seen(batch.topic, batch.position)
+        is_tended = (batch.topic, batch.partition) in self._tending
+        if not owned.is_marked(batch.topic):
+            self.release([batch.partition])
+            self._process.stop(NotOwner(f"{batch.topic.value}/{batch.partition} was taken over"))
+        elif not is_tended and self._needs(batch.topic, owned):
+            self._tend(batch.topic, owned)
 
-    async def _again(self, topic: Topic, partition: int, key: str) -> None:
-        """What is known of a key now, under a new number: stamped and sent without a pause."""
-        owned = self._ownership(partition)
-        known = self._present(topic, partition).get(key)
-        if known is not None:
-            known = self._stamped(owned, known)
-        await self._write(owned, partition, topic, key, known, read_back=False)
+    def _needs(self, topic: Topic, owned: OwnedPartition) -> bool:
+        if owned.is_released or not DECLARATIONS[topic].is_compacted:
+            return False
+        has_lost = self._tables.has_lost_keys(topic, owned.number)
+        return has_lost or self._is_long(topic, owned.number)
+
+    def _is_long(self, topic: Topic, partition: int) -> bool:
+        """Whether so much was written that a bus that forgets needs the whole table again."""
+        limit = self._settings.cellnode_republish_bytes
+        fold = self._tables.fold(topic, partition)
+        return 0 < limit < fold.bytes_since_complete and fold.is_complete
+
+    def _tend(self, topic: Topic, owned: OwnedPartition) -> None:
+        place = (topic, owned.number)
+        task = asyncio.create_task(self._tended(topic, owned), name=f"tables.tend {place}")
+        self._tending[place] = task
+        task.add_done_callback(lambda done: self._tending_ended(place, done))
+
+    async def _tended(self, topic: Topic, owned: OwnedPartition) -> None:
+        """Until it is done or the partition is released; Kafka may be away for a while."""
+        clock, failures = self._process.clock, 0
+        while self._needs(topic, owned):
+            lost = self._tables.take_lost_keys(topic, owned.number)
+            try:
+                await owned.defend(topic, sorted(lost))
+                if self._is_long(topic, owned.number):
+                    await owned.republish(topic)
+            except NotOwner:
+                return
+            except TransientError as error:
+                failures += 1
+                self._tables.give_back_lost_keys(topic, owned.number, lost)
+                log.warning("table not tended", topic=topic.value, error=str(error))
+                await clock.sleep(Backoff(0.5, 15.0).delay_seconds(failures, clock))
+
+    def _tending_ended(self, place: tuple[Topic, int], task: asyncio.Task[None]) -> None:
+        del self._tending[place]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("table cannot be tended", exc_info=error)
+            self._process.stop(error)
