@@ -1,0 +1,1 @@
+"""The gateway: takes calls, picks an instance, passes bytes on; owns nothing durable."""

@@ -1,0 +1,155 @@
+"""The gateway, wired: local copy, forwarder, listening socket, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from services.chassis.loops import repeat
+from services.chassis.process import Process
+from services.chassis.redis import connected
+from services.chassis.telemetry import logger
+from services.gateway.access import AccessLog
+from services.gateway.clients import ClientConnection, Patience
+from services.gateway.consumers import Follower
+from services.gateway.endpoints import Endpoint
+from services.gateway.forward import Forwarder
+from services.gateway.gateway import Gateway
+from services.gateway.intake import IntakeLimits
+from services.gateway.local_copy import LocalCopy
+from services.gateway.measures import Measures
+from services.gateway.settings import GatewaySettings
+from services.gateway.upstreams import Pool
+
+SWEEP_SECONDS = 1.0
+SYNC_CHECK_SECONDS = 0.02
+DRAIN_CHECK_SECONDS = 0.01
+
+log = logger("gateway.app")
+
+
+@asynccontextmanager
+async def gateway(process: Process[GatewaySettings]) -> AsyncIterator[Gateway]:
+    """The whole service; `__main__.py` and the tests both enter here."""
+    settings, clock = process.settings, process.clock
+    measures = Measures()
+    forwarder = Forwarder(measures, now=clock.monotonic, roll=clock.random)
+
+    def endpoint(instance: str, url: str) -> Endpoint:
+        return Endpoint(instance, url, Pool(instance, url, forwarder, clock.monotonic))
+
+    copy = LocalCopy(
+        settings.cellnode_partitions,
+        measures=measures,
+        endpoint=endpoint,
+        changed=forwarder.changed,
+        wall_ms=lambda: clock.now().timestamp() * 1000,
+    )
+    site = Gateway(
+        copy=copy,
+        forwarder=forwarder,
+        measures=measures,
+        access=AccessLog(settings.access_lines_per_second_max),
+        now=clock.monotonic,
+        token=clock.token(),
+        ready=process.readiness.told,
+        process_metrics=process.metrics.text,
+        limits=IntakeLimits(),
+        patience=_patience(settings),
+        connections_max=settings.connections_max,
+    )
+    async with connected(settings.redis_url) as redis:
+        follower = Follower(
+            redis, copy, measures, partitions=settings.cellnode_partitions, clock=clock
+        )
+        tasks = [
+            process.watch(follower.run(), "gateway.follower"),
+            process.watch(_sweeping(site, process), "gateway.sweep"),
+            asyncio.create_task(_tell_synced(copy, process), name="gateway.synced"),
+        ]
+        try:
+            async with _listening(site, process):
+                yield site
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _patience(settings: GatewaySettings) -> Patience:
+    return Patience(
+        idle_seconds=settings.idle_seconds_max,
+        head_seconds=settings.head_seconds_max,
+        body_seconds=settings.body_seconds_max,
+        body_bytes_per_second_min=settings.body_bytes_per_second_min,
+        write_seconds=settings.write_seconds_max,
+    )
+
+
+async def _sweeping(site: Gateway, process: Process[GatewaySettings]) -> None:
+    async def sweep() -> None:
+        site.sweep()
+
+    await repeat("gateway.sweep", sweep, SWEEP_SECONDS, clock=process.clock)
+
+
+async def _tell_synced(copy: LocalCopy, process: Process[GatewaySettings]) -> None:
+    """Ready once every partition was seen; from then on memory is enough."""
+    synced = process.readiness.require("projection seen")
+    while not copy.is_complete:
+        synced.unmet(f"{copy.partitions_seen} partitions seen so far")
+        await process.clock.sleep(SYNC_CHECK_SECONDS)
+    synced.met()
+    log.info("projection seen", nodes=len(copy.nodes))
+
+
+@asynccontextmanager
+async def _listening(site: Gateway, process: Process[GatewaySettings]) -> AsyncIterator[None]:
+    settings = process.settings
+    loop = asyncio.get_running_loop()
+    listening = _socket(settings)
+    server = await loop.create_server(
+        lambda: ClientConnection(site), sock=listening, backlog=settings.backlog
+    )
+    host, port = listening.getsockname()[:2]
+    process.address = f"{host}:{port}"
+    log.info("listening", address=process.address, inherited=settings.socket_fd is not None)
+    try:
+        yield
+    finally:
+        await _drain(site, process, server)
+
+
+def _socket(settings: GatewaySettings) -> socket.socket:
+    if settings.socket_fd is not None:
+        inherited = socket.socket(fileno=settings.socket_fd)
+        inherited.setblocking(False)
+        return inherited
+    host, port = settings.listen_address
+    return socket.create_server((host, port), backlog=settings.backlog, reuse_port=False)
+
+
+async def _drain(
+    site: Gateway, process: Process[GatewaySettings], server: asyncio.AbstractServer
+) -> None:
+    """Every connection gets its answers; an inherited socket goes on listening without us."""
+    settings, clock = process.settings, process.clock
+    site.is_draining = True
+    process.readiness.stopping()
+    started = clock.monotonic()
+    if settings.socket_fd is not None:
+        server.close()
+    while site.clients and clock.monotonic() - started < settings.drain_idle_seconds:
+        await clock.sleep(DRAIN_CHECK_SECONDS)
+    server.close()
+    while site.clients and clock.monotonic() - started < settings.drain_seconds_max:
+        for client in list(site.clients):
+            client.close_idle()
+        await clock.sleep(DRAIN_CHECK_SECONDS)
+    for client in list(site.clients):
+        client.abort()
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(server.wait_closed(), 1.0)
+    log.info("drained", seconds=round(clock.monotonic() - started, 3))

@@ -1,0 +1,251 @@
+"""The way of a call to an instance and back: attempts, deadline, resend rule, queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from schemas.http import TIMEOUT_MS_HEADER
+from services.gateway.balancing import pick
+from services.gateway.budget import ResendBudget
+from services.gateway.calls import Call
+from services.gateway.endpoints import Endpoint, RoutedNode
+from services.gateway.measures import Measures
+from services.gateway.upstreams import Answer
+
+ATTEMPTS_MAX = 8
+TICK_SECONDS = 0.025  # How exact deadlines are, and the ends of avoidance.
+GRACE_SECONDS = 0.05  # For the agent's own, more telling 504 to arrive.
+_TIMEOUT_MS = TIMEOUT_MS_HEADER.encode()
+_TRACED = (b"traceparent", b"tracestate")
+
+
+class Forwarder:
+    """Carries every call to exactly one answer."""
+
+    def __init__(
+        self, measures: Measures, *, now: Callable[[], float], roll: Callable[[], float]
+    ) -> None:
+        self._measures = measures
+        self._now = now
+        self._roll = roll
+        self._budget = ResendBudget()
+        self._active: set[Call] = set()
+        self._is_ticking = False
+
+    @property
+    def active(self) -> int:
+        return len(self._active)
+
+    def begin(self, call: Call, node: RoutedNode, timeout_seconds: float) -> None:
+        """Take a call on; it is answered within its deadline, whatever happens."""
+        facts = node.facts
+        call.node = node
+        call.deadline = self._now() + min(facts.deadline_seconds, timeout_seconds)
+        call.repeatable = facts.idempotent or b"idempotency-key" in call.headers
+        self._active.add(call)
+        self._budget.earn()
+        if not self._is_ticking:
+            self._is_ticking = True
+            asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
+        self._dispatch(call, node)
+
+    def abandon(self, call: Call) -> None:
+        """Its client has gone: the work is cancelled and the permit returned."""
+        self._active.discard(call)
+        self._detach(call)
+
+    def changed(self, node: RoutedNode) -> None:
+        """The node or its instances are not what they were."""
+        if not node.endpoints:
+            for call in node.queue.take_all():
+                self._refuse_unserved(call, node)
+        self._pump(node)
+
+    # Choosing.
+
+    def _dispatch(self, call: Call, node: RoutedNode) -> None:
+        if not node.endpoints:
+            self._refuse_unserved(call, node)
+        elif len(node.queue) or not self._try_send(call, node):
+            self._wait(call, node)
+
+    def _try_send(self, call: Call, node: RoutedNode) -> bool:
+        candidates = node.candidates(call.tried, self._now())
+        endpoint = pick(candidates, self._roll) if candidates else None
+        if endpoint is None:
+            return False
+        self._send(call, node, endpoint)
+        return True
+
+    def _wait(self, call: Call, node: RoutedNode) -> None:
+        if not node.queue.enter(call):
+            self._measures.refused += 1
+            self._refuse(
+                call, "queue-full", f"{len(node.queue)} calls already wait for {node.place}."
+            )
+
+    def _pump(self, node: RoutedNode) -> None:
+        """There may be room: whoever waits longest goes first."""
+        queue = node.queue
+        while (call := queue.first()) is not None and node.endpoints:
+            candidates = node.candidates(call.tried, self._now())
+            endpoint = pick(candidates, self._roll) if candidates else None
+            if endpoint is None:
+                return
+            queue.leave(call)
+            self._send(call, node, endpoint)
+
+    def _send(self, call: Call, node: RoutedNode, endpoint: Endpoint) -> None:
+        endpoint.in_flight += 1
+        call.endpoint = endpoint
+        call.attempts += 1
+        left_ms = max(1, int((call.deadline - self._now()) * 1000))
+        head = b"%bX-Request-ID: %b\r\n%b: %d\r\nContent-Length: %d\r\n%b\r\n" % (
+            node.request_line(endpoint),
+            call.request_id.encode(),
+            _TIMEOUT_MS,
+            left_ms,
+            len(call.body),
+            _passed_headers(call),
+        )
+        endpoint.pool.send(call, head)
+
+    # What came of an attempt; called by the connections.
+
+    def answered(self, call: Call, answer: Answer) -> None:
+        endpoint, node = self._release(call)
+        if answer.not_executed:
+            endpoint.refused(self._now())
+            node.trouble(endpoint)
+            self._again(
+                call, node, endpoint, "queue-full", "Every instance that was asked is busy."
+            )
+        else:
+            endpoint.served(answer.execution_us)
+            self._active.discard(call)
+            call.answer(answer.status, b"".join(answer.headers), answer.body())
+        self._pump(node)
+
+    def streams(self, call: Call, answer: Answer) -> None:
+        call.status = answer.status
+        length = None if answer.chunked else answer.length
+        call.client.write(call.head(answer.status, b"".join(answer.headers), length))
+
+    def streamed(self, call: Call, answer: Answer) -> None:
+        endpoint, node = self._release(call)
+        endpoint.served(answer.execution_us)
+        self._active.discard(call)
+        if answer.chunked and not call.http10:
+            call.client.write(b"0\r\n\r\n")
+        call.end()
+        self._pump(node)
+
+    def too_large(self, call: Call) -> None:
+        _, node = self._release(call)
+        self._refuse(call, "response-too-large", "The answer of the cell is larger than 16 MiB.")
+        self._pump(node)
+
+    def lost(self, call: Call, why: str, *, sent: bool, heard: bool) -> None:
+        """The resend rule: only what no instance can have executed, or may execute twice."""
+        endpoint, node = self._release(call)
+        endpoint.failed(self._now())
+        node.trouble(endpoint)
+        self._measures.upstream_failures += 1
+        if not sent:
+            self._again(call, node, endpoint, "no-healthy-instance", f"{endpoint.instance}: {why}.")
+        elif not heard and call.repeatable:
+            self._again(call, node, endpoint, "instance-lost", f"{endpoint.instance}: {why}.")
+        else:
+            self._refuse(call, "instance-lost", f"{endpoint.instance}: {why}.")
+        self._pump(node)
+
+    def _again(
+        self, call: Call, node: RoutedNode, endpoint: Endpoint, code: str, detail: str
+    ) -> None:
+        call.tried = (*call.tried, endpoint)
+        if call.attempts >= ATTEMPTS_MAX or not self._budget.spend():
+            self._refuse(call, code, detail)
+            return
+        self._measures.resent += 1
+        self._dispatch(call, node)
+
+    # Ending.
+
+    def _refuse(self, call: Call, code: str, detail: str) -> None:
+        self._active.discard(call)
+        call.refuse(code, detail)
+
+    def _refuse_unserved(self, call: Call, node: RoutedNode) -> None:
+        code, detail = unserved(node)
+        self._measures.refused += 1
+        self._refuse(call, code, detail)
+
+    def _release(self, call: Call) -> tuple[Endpoint, RoutedNode]:
+        endpoint, node = call.endpoint, call.node
+        assert endpoint is not None, "the call was sent"
+        assert node is not None, "it was sent to an instance of a node"
+        call.endpoint = call.upstream = None
+        endpoint.in_flight -= 1
+        return endpoint, node
+
+    def _detach(self, call: Call) -> None:
+        """Take the call from wherever it is: the queue, a connection being made, an instance."""
+        node = call.node
+        if node is None:
+            return
+        if call.endpoint is None:
+            node.queue.leave(call)
+            return
+        upstream = call.upstream
+        endpoint, node = self._release(call)
+        if upstream is not None:
+            upstream.drop(call)
+        else:
+            endpoint.pool.forget(call)
+        self._pump(node)
+
+    def _tick(self) -> None:
+        self._is_ticking = bool(self._active)
+        if not self._is_ticking:
+            return
+        asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
+        now = self._now()
+        for call in [one for one in self._active if one.deadline + GRACE_SECONDS <= now]:
+            self._expire(call, now)
+        for node in {one.node for one in self._active if one.endpoint is None}:
+            if node is not None:
+                self._pump(node)
+
+    def _expire(self, call: Call, now: float) -> None:
+        if call.ended:
+            return
+        if call.endpoint is not None and call.upstream is not None:
+            call.endpoint.failed(now)  # A live agent would have answered 504 itself.
+            assert call.node is not None
+            call.node.trouble(call.endpoint)
+        self._active.discard(call)
+        begun = call.status != 0
+        self._detach(call)
+        if begun:
+            call.client.abort()
+        else:
+            call.refuse("deadline-exceeded", f"No answer in time, after {call.attempts} attempts.")
+
+
+def unserved(node: RoutedNode) -> tuple[str, str]:
+    """Why a node without an instance in balancing takes no call."""
+    if node.facts.is_deleting:
+        return "node-deleting", f"The node {node.place} is being deleted."
+    if node.facts.is_suspended:
+        return "node-suspended", f"The node {node.place} was suspended by its owner."
+    return "no-healthy-instance", f"No instance of {node.place} is healthy now."
+
+
+def _passed_headers(call: Call) -> bytes:
+    headers = call.headers
+    lines = b"Content-Type: %b\r\n" % headers.get(b"content-type", b"application/json")
+    for name in _TRACED:
+        if name in headers:
+            lines += b"%b: %b\r\n" % (name, headers[name])
+    return lines

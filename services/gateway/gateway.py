@@ -1,0 +1,187 @@
+"""The gateway as its connections see it: what is asked for decides who answers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+from schemas.ids import DEFAULT_PROJECT, NAME_PATTERN
+from services.gateway.access import AccessLog
+from services.gateway.calls import NEVER, Call
+from services.gateway.clients import ClientConnection, Patience
+from services.gateway.forward import Forwarder, unserved
+from services.gateway.intake import IntakeLimits
+from services.gateway.local_copy import LocalCopy
+from services.gateway.measures import Measures
+
+_EXECUTE = re.compile(rb"(?:http://[^/?#]*)?/v1/nodes/([^/:?#]+):execute(?:\?.*)?")
+_NAME = re.compile(NAME_PATTERN.strip("^$"))
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=-]{1,128}")
+_SECONDS = re.compile(rb"[0-9]{1,6}(\.[0-9]{1,6})?")
+_TEXT = b"Content-Type: text/plain; charset=utf-8\r\n"
+_JSON = b"Content-Type: application/json\r\n"
+_METRICS = b"Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
+
+
+class Gateway:
+    """Routes calls; implements what `ClientConnection` calls its site."""
+
+    def __init__(
+        self,
+        *,
+        copy: LocalCopy,
+        forwarder: Forwarder,
+        measures: Measures,
+        access: AccessLog,
+        now: Callable[[], float],
+        token: str,
+        ready: Callable[[], dict[str, object]],
+        process_metrics: Callable[[], bytes],
+        limits: IntakeLimits,
+        patience: Patience,
+        connections_max: int,
+    ) -> None:
+        self.limits = limits
+        self.patience = patience
+        self.now = now
+        self.is_draining = False
+        self.clients: set[ClientConnection] = set()
+        self._copy = copy
+        self._forwarder = forwarder
+        self._measures = measures
+        self._access = access
+        self._token = token[:12]
+        self._counted = 0
+        self._ready = ready
+        self._process_metrics = process_metrics
+        self._connections_max = connections_max
+
+    # Connections.
+
+    def opened(self, client: ClientConnection) -> None:
+        self.clients.add(client)
+        if len(self.clients) > self._connections_max:
+            self._measures.refused += 1
+            client.abort()
+
+    def closed(self, client: ClientConnection) -> None:
+        self.clients.discard(client)
+
+    def sweep(self) -> None:
+        """Once a second: cut slow clients, close idle connections to instances."""
+        now = self.now()
+        for client in list(self.clients):
+            client.sweep(now)
+        self._copy.sweep(now)
+
+    # Calls.
+
+    def handle(self, call: Call) -> None:
+        """Give the call to whoever answers it."""
+        self._identify(call)
+        if call.refusal is not None:
+            call.refuse(*call.refusal)
+            return
+        asked = _EXECUTE.fullmatch(call.target)
+        if asked is None:
+            self._inspect(call)
+        elif call.method != b"POST":
+            call.refuse("method-not-allowed", "A node is called with POST.", b"Allow: POST\r\n")
+        else:
+            self._execute(call, asked.group(1).decode())
+
+    def wants_body(self, call: Call) -> bool:
+        """Whether to ask for the body of a call that waits to send it."""
+        asked = _EXECUTE.fullmatch(call.target)
+        return asked is not None and call.method == b"POST"
+
+    def abandoned(self, call: Call) -> None:
+        """The client has gone before its answer."""
+        self._forwarder.abandon(call)
+        call.status = 499
+        self.finished(call)
+
+    def finished(self, call: Call) -> None:
+        now = self.now()
+        self._measures.answered(call.status, now - call.started)
+        self._access.write(call, now)
+
+    def _identify(self, call: Call) -> None:
+        given = call.headers.get(b"x-request-id")
+        if given is not None and _REQUEST_ID.fullmatch(given):
+            call.request_id = given.decode()
+            return
+        self._counted += 1
+        call.request_id = f"{self._token}-{self._counted:x}"
+
+    def _execute(self, call: Call, name: str) -> None:
+        project = call.headers.get(b"cellnode-project", b"").decode("latin-1") or DEFAULT_PROJECT
+        call.place = f"{project}/{name}"
+        node = self._copy.nodes.get(call.place)
+        timeout_seconds = self._timeout_seconds(call)
+        if timeout_seconds is None:
+            call.refuse("bad-request", "X-Request-Timeout is a number of seconds above 0.")
+        elif node is None:
+            self._refuse_unknown(call, project, name)
+        elif node.facts.is_deleting or not node.endpoints:
+            self._measures.refused += 1
+            call.refuse(*unserved(node))
+        else:
+            self._forwarder.begin(call, node, timeout_seconds)
+
+    def _refuse_unknown(self, call: Call, project: str, name: str) -> None:
+        if not (_NAME.fullmatch(project) and _NAME.fullmatch(name)):
+            call.place = ""  # Nobody's name: it does not belong into the log as one.
+            call.refuse("node-unknown", "Names are lowercase letters, digits and inner hyphens.")
+        elif not self._copy.is_complete:
+            self._measures.refused += 1
+            call.refuse("starting", "The gateway has not seen every partition yet.")
+        else:
+            call.refuse("node-unknown", f"There is no node {call.place}.")
+
+    def _timeout_seconds(self, call: Call) -> float | None:
+        given = call.headers.get(b"x-request-timeout")
+        if given is None:
+            return NEVER
+        seconds = float(given) if _SECONDS.fullmatch(given) else 0.0
+        return seconds if seconds > 0 else None
+
+    # The gateway's own pages.
+
+    def _inspect(self, call: Call) -> None:
+        path = call.target.partition(b"?")[0]
+        page = {b"/livez": self._livez, b"/readyz": self._readyz, b"/metrics": self._metrics}.get(
+            path
+        )
+        if page is None:
+            call.refuse("not-found", "Calls go to /v1/nodes/{node}:execute.")
+        elif call.method not in (b"GET", b"HEAD"):
+            call.refuse(
+                "method-not-allowed", "This page is read with GET.", b"Allow: GET, HEAD\r\n"
+            )
+        else:
+            page(call)
+
+    def _livez(self, call: Call) -> None:
+        call.answer(200, _TEXT, b"live\n")
+
+    def _readyz(self, call: Call) -> None:
+        told = self._ready()
+        call.answer(200 if told["ready"] else 503, _JSON, json.dumps(told).encode())
+
+    def _metrics(self, call: Call) -> None:
+        call.answer(200, _METRICS, self._process_metrics() + self._measures.text(self.gauges()))
+
+    def gauges(self) -> dict[str, float]:
+        """What holds at this moment."""
+        nodes = self._copy.nodes.values()
+        return {
+            "in_flight": self._forwarder.active,
+            "queued": sum(len(node.queue) for node in nodes),
+            "connections": len(self.clients),
+            "nodes": len(nodes),
+            "endpoints": sum(len(node.endpoints) for node in nodes),
+            "projection_age_seconds": self._copy.age_seconds(),
+            "partitions_seen": self._copy.partitions_seen,
+        }

@@ -1,0 +1,187 @@
+"""A client's bytes into calls: strict framing and a named limit for everything that can grow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httptools
+
+from schemas.http import BODY_BYTES_MAX
+from services.gateway.calls import Call
+
+if TYPE_CHECKING:
+    from services.gateway.clients import ClientConnection
+
+# What the gateway reads or passes on; all other headers stop here.
+READ_HEADERS = frozenset(
+    {
+        b"cellnode-project", b"content-length", b"content-type", b"expect", b"host",
+        b"idempotency-key", b"traceparent", b"tracestate", b"transfer-encoding",
+        b"x-request-id", b"x-request-timeout",
+    }
+)  # fmt: skip
+VERSIONS = frozenset({"1.0", "1.1"})
+CHUNK_OVERHEAD_BYTES_MAX = 64 * 1024
+
+
+@dataclass(frozen=True)
+class IntakeLimits:
+    """How much of each a client may send."""
+
+    target_bytes_max: int = 8190
+    headers_max: int = 100
+    head_bytes_max: int = 32 * 1024
+    body_bytes_max: int = BODY_BYTES_MAX
+
+
+class _Refused(Exception):
+    """Stops the parser; the refusal itself is kept in the call."""
+
+
+class Intake:
+    """The reading half of one client connection."""
+
+    def __init__(
+        self, client: ClientConnection, limits: IntakeLimits, now: Callable[[], float]
+    ) -> None:
+        self._client = client
+        self._limits = limits
+        self._now = now
+        self._parser = httptools.HttpRequestParser(self)
+        self.call: Call | None = None  # Being read.
+        self.in_body = False
+        self.deaf = False  # Nothing more is read on this connection.
+        self._headers = 0
+        self._head_bytes = 0
+        self._unframed_bytes = 0  # Raw bytes since the last step forward.
+        self._stepped = False
+
+    def feed(self, data: bytes) -> None:
+        """Read on; calls and refusals go to the client connection."""
+        self._stepped = False
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.refuse_reading(
+                "bad-request", "Upgrade and CONNECT are not served here; leave them out."
+            )
+        except httptools.HttpParserError as error:
+            if not self.deaf:
+                self.refuse_reading("bad-request", f"{error.args[0]}.")
+        else:
+            self._unframed_bytes = 0 if self._stepped else self._unframed_bytes + len(data)
+            if self._unframed_bytes:
+                self._check_unframed()
+
+    def _check_unframed(self) -> None:
+        limits = self._limits
+        if not self.in_body and self._unframed_bytes > limits.head_bytes_max:
+            self.refuse_reading(
+                "headers-too-large", f"The head is over {limits.head_bytes_max} bytes."
+            )
+        elif self._unframed_bytes > 2 * limits.body_bytes_max + CHUNK_OVERHEAD_BYTES_MAX:
+            self.refuse_reading("bad-request", "The chunks carry more framing than body.")
+
+    # What follows is called by the parser.
+
+    def on_message_begin(self) -> None:
+        now = self._now()
+        self.call = Call(self._client, now)
+        self.in_body = False
+        self._headers = self._head_bytes = 0
+        self._client.phase_since = now
+
+    def on_url(self, part: bytes) -> None:
+        call = self._reading()
+        call.target += part
+        if len(call.target) > self._limits.target_bytes_max:
+            limit = self._limits.target_bytes_max
+            self._refuse("uri-too-long", f"The path is over {limit} bytes.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers += 1
+        self._head_bytes += len(name) + len(value)
+        limits = self._limits
+        if self._headers > limits.headers_max:
+            self._refuse("headers-too-large", f"There are over {limits.headers_max} headers.")
+        if self._head_bytes > limits.head_bytes_max:
+            self._refuse("headers-too-large", f"The head is over {limits.head_bytes_max} bytes.")
+        name = name.lower()
+        if name in READ_HEADERS and not self.in_body:  # In the body they are trailers.
+            headers = self._reading().headers
+            if name in headers:
+                self._refuse("bad-request", f"The header {name.decode()} came twice.")
+            headers[name] = value
+
+    def on_headers_complete(self) -> None:
+        call = self._reading()
+        parser = self._parser
+        call.method = parser.get_method()
+        self._stepped = self.in_body = True
+        self._client.phase_since = self._now()
+        version = parser.get_http_version()
+        if version != "1.1":
+            call.http10 = True
+        headers = call.headers
+        if version not in VERSIONS or (version == "1.1" and b"host" not in headers):
+            self._refuse("bad-request", "Only HTTP/1.1 with a Host header, or HTTP/1.0, is spoken.")
+        if b"transfer-encoding" in headers:
+            self._check_coding(call)
+        elif int(headers.get(b"content-length", 0)) > self._limits.body_bytes_max:
+            self._too_large()
+        if b"expect" in headers and not self._client.expected(call):
+            self._end_early(call)
+
+    def _end_early(self, call: Call) -> None:
+        """The call is answered without its body, so nothing after it can be read."""
+        self.deaf = call.close = True
+        self.call = None
+        self._client.received(call)
+        raise _Refused
+
+    def _check_coding(self, call: Call) -> None:
+        if call.http10 or call.headers[b"transfer-encoding"].lower() != b"chunked":
+            self._refuse("bad-request", "The only Transfer-Encoding taken is chunked, in HTTP/1.1.")
+
+    def on_body(self, part: bytes) -> None:
+        call = self._reading()
+        call.size += len(part)
+        if call.size > self._limits.body_bytes_max:
+            self._too_large()
+        call.parts.append(part)
+
+    def on_message_complete(self) -> None:
+        call = self._reading()
+        call.whole = True
+        call.close = self.deaf = not self._parser.should_keep_alive()
+        call.body = call.parts[0] if len(call.parts) == 1 else b"".join(call.parts)
+        call.parts.clear()
+        self.call, self.in_body, self._stepped = None, False, True
+        self._client.received(call)
+
+    # Refusals.
+
+    def _reading(self) -> Call:
+        assert self.call is not None, "the parser begins every message"
+        return self.call
+
+    def _too_large(self) -> None:
+        limit = self._limits.body_bytes_max
+        self._refuse("request-too-large", f"The body may be {limit} bytes, not one more.")
+
+    def _refuse(self, code: str, detail: str) -> None:
+        """From inside the parser: end reading for good and unwind it."""
+        self.refuse_reading(code, detail)
+        raise _Refused
+
+    def refuse_reading(self, code: str, detail: str) -> None:
+        """The rest of this connection's input cannot be read: answer so, then close."""
+        if self.deaf:
+            return
+        self.deaf = True
+        call = self.call or Call(self._client, self._now())
+        call.parts.clear()
+        call.refusal, call.close, self.call = (code, detail), True, None
+        self._client.received(call)
