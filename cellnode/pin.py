@@ -1,0 +1,307 @@
+"""Pin a namespace: its variables become an immutable, content-addressed checkpoint."""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import types
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from cellnode.pin_culprits import path_to_culprit
+from cellnode.pin_packages import packages_of
+from cellnode.pin_pickling import Namespace, Pickled, pickled, together
+from cellnode.pin_schemas import schema_of
+from cellnode.store import Store, canonical_json
+
+FORMAT_VERSION = 1
+CHECK_SECONDS_MAX = 600
+SCHEMA_BYTES_MAX = 16 * 1024
+VARIABLE_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
+# What IPython keeps in a notebook's namespace for itself.
+_NOTEBOOK_PATTERN = re.compile(r"(_+|_i{1,3}|_[iod]h|_i?\d+|In|Out|exit|quit|get_ipython)\Z")
+
+
+class PinError(Exception):
+    """Nothing was pinned; the text says which variable is the cause and what to do."""
+
+
+class NotPinned(UserWarning):
+    """A variable was left out because it cannot be pickled."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A variable that is not in the checkpoint: where in it the trouble lies, and what it is."""
+
+    variable: str
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A name for a checkpoint."""
+
+    name: str
+    project: str
+    digest: str
+    manifest: Mapping[str, Any]
+    skipped: tuple[Skipped, ...]
+    written_bytes: int  # What the store did not have yet.
+    store: Path
+
+    def __repr__(self) -> str:
+        variables = ", ".join(each["name"] for each in self.manifest["variables"])
+        return f"<Pin {self.name} {self.digest[:12]}: {variables or 'no variables'}>"
+
+
+def pin(
+    name: str,
+    variables: Iterable[str] | None = None,
+    *,
+    namespace: Namespace | None = None,
+    store: str | os.PathLike[str] | None = None,
+    project: str = "default",
+    check: bool = True,
+) -> Pin:
+    """Pin the caller's variables under a name and say what the checkpoint is.
+
+    Args:
+        name: small letters, digits and dashes.
+        variables: which ones; by default all that can be pinned. Named functions bring the
+            variables that they use.
+        namespace: where the variables are; by default the caller's globals.
+        store: a directory; by default `$CELLNODE_STORE`, `$CELLNODE_DATA/store` or
+            `~/.cellnode/store`.
+        project: whose name it is.
+        check: load the checkpoint once in a fresh process before its name is published.
+    """
+    if namespace is None:
+        namespace = sys._getframe(1).f_globals
+    where = Store(store)
+    where.pin_path(project, name)  # A wrong name is refused before the work, not after it.
+    gathered = _gather(namespace, variables)
+    digest, manifest, written = _write(where, gathered)
+    if check:
+        _check(where, digest)
+    where.put_pin(project, name, _record(where.pin(project, name), digest, namespace))
+    for skipped in gathered.skipped:
+        warnings.warn(f"{skipped.path}: {skipped.reason}", NotPinned, stacklevel=2)
+    skipped_ones = tuple(gathered.skipped)
+    return Pin(name, project, digest, manifest, skipped_ones, written, where.directory)
+
+
+class _Gathered:
+    """What goes into a checkpoint."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self.namespace = namespace
+        self.pickles: dict[str, Pickled] = {}
+        self.modules: dict[str, str] = {}  # Bound name to module.
+        self.skipped: list[Skipped] = []
+
+    def take(self, name: str) -> None:
+        value = self.namespace[name]
+        if isinstance(value, types.ModuleType):
+            self.modules[name] = value.__name__
+            return
+        try:
+            if not VARIABLE_PATTERN.match(name):
+                raise PinError("only names of ASCII letters, digits and _ can be pinned")
+            self.pickles[name] = pickled(self.namespace, (name,))
+        except Exception as error:
+            path = path_to_culprit(name, value, self._is_picklable)
+            reason = f"{type(error).__name__}: {error}"[:500]
+            self.skipped.append(Skipped(name, path, reason))
+
+    def _is_picklable(self, value: Any) -> bool:
+        try:
+            pickled({**self.namespace, "value": value}, ("value",))
+        except Exception:
+            return False
+        return True
+
+
+def _gather(namespace: Namespace, variables: Iterable[str] | None) -> _Gathered:
+    gathered = _Gathered(namespace)
+    if variables is None:
+        for name in sorted(_visible(namespace)):
+            gathered.take(name)
+        return gathered
+    wanted = [variables] if isinstance(variables, str) else list(variables)
+    _take_with_needs(gathered, wanted)
+    _refuse_skipped(gathered, wanted)
+    return gathered
+
+
+def _visible(namespace: Namespace) -> list[str]:
+    shell = namespace["get_ipython"]() if callable(namespace.get("get_ipython")) else None
+    hidden = getattr(shell, "user_ns_hidden", ())
+    return [
+        name
+        for name, value in list(namespace.items())
+        if not name.startswith("__")
+        and name not in hidden
+        and not _NOTEBOOK_PATTERN.match(name)
+        and not _is_ours(value)
+    ]
+
+
+def _is_ours(value: Any) -> bool:
+    """The notebook's `import cellnode` is no part of its state; instances have no cellnode."""
+    if isinstance(value, types.ModuleType):
+        module = value.__name__
+    elif isinstance(value, type | types.FunctionType):
+        module = value.__module__
+    else:
+        module = type(value).__module__
+    return str(module).partition(".")[0] == "cellnode"
+
+
+def _take_with_needs(gathered: _Gathered, wanted: list[str]) -> None:
+    """Functions are useless without the variables that they read."""
+    missing = [name for name in wanted if name not in gathered.namespace]
+    if missing:
+        raise PinError(f"there is no variable {', '.join(missing)}")
+    seen: set[str] = set()
+    todo = list(wanted)
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            gathered.take(name)
+            needs = gathered.pickles[name].needs if name in gathered.pickles else set()
+            todo.extend(needs)
+
+
+def _refuse_skipped(gathered: _Gathered, wanted: list[str]) -> None:
+    for skipped in gathered.skipped:
+        if skipped.variable in wanted:
+            raise PinError(
+                f"{skipped.path} cannot be pinned ({skipped.reason}); "
+                f"leave {skipped.variable} out, or make it anew in the cell"
+            )
+
+
+def _write(store: Store, gathered: _Gathered) -> tuple[str, dict[str, Any], int]:
+    """Groups into blobs, their list into the manifest."""
+    groups: list[dict[str, Any]] = []
+    variables: list[dict[str, Any]] = []
+    modules = set(gathered.modules.values())
+    written = 0
+    for names in together(list(gathered.pickles.values())):
+        group = gathered.pickles[names[0]]
+        if len(names) > 1:
+            group = pickled(gathered.namespace, names)
+        parts: list[bytes | memoryview] = [group.data, *group.buffers]
+        references = [store.put_blob(part) for part in parts]
+        written += sum(reference["bytes"] for reference, is_new in references if is_new)
+        blob, *buffers = (reference for reference, _ in references)
+        variables += [_variable(gathered, name, len(groups)) for name in names]
+        groups.append({"blob": blob, "buffers": buffers})
+        modules |= group.modules
+    manifest = {
+        **_environment(modules),
+        "modules": [{"name": n, "module": m} for n, m in sorted(gathered.modules.items())],
+        "groups": groups,
+        "variables": sorted(variables, key=lambda each: str(each["name"])),
+    }
+    return store.put_checkpoint(manifest), manifest, written
+
+
+def _variable(gathered: _Gathered, name: str, group: int) -> dict[str, Any]:
+    value = gathered.namespace[name]
+    kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+    schema = schema_of(value)
+    if len(canonical_json(schema)) > SCHEMA_BYTES_MAX:
+        schema = {"type": schema["type"]}
+    return {
+        "name": name,
+        "type": kind,
+        "schema": schema,
+        "bytes": gathered.pickles[name].bytes,
+        "group": group,
+    }
+
+
+def _environment(modules: set[str]) -> dict[str, Any]:
+    return {
+        "format": FORMAT_VERSION,
+        "python": {
+            "implementation": platform.python_implementation(),
+            "version": platform.python_version(),
+            "executable": sys.executable,
+        },
+        "platform": {"system": platform.system(), "machine": platform.machine()},
+        "cloudpickle": cloudpickle.__version__,
+        "packages": packages_of(modules),
+    }
+
+
+def interpreter_directory() -> Path:
+    """Where the interpreter lies: in the wheel, or beside this package in a checkout."""
+    here = Path(__file__).resolve().parent
+    for parent in (here / "_server", here.parent):
+        if (parent / "runtime" / "interpreter" / "__main__.py").is_file():
+            return parent / "runtime" / "interpreter"
+    raise PinError("the interpreter of cellnode is not installed; install cellnode again")
+
+
+def _check(store: Store, digest: str) -> None:
+    """Load it as an instance would: what fails here would fail there."""
+    paths = str(interpreter_directory()), str(store.directory)
+    command = [sys.executable, paths[0], "check", paths[1], digest]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=CHECK_SECONDS_MAX, check=False)
+    except subprocess.TimeoutExpired:
+        raise PinError(f"loading took more than {CHECK_SECONDS_MAX} seconds") from None
+    try:
+        result = json.loads(done.stdout)
+    except ValueError:
+        text = done.stderr.decode(errors="replace")[-2000:]
+        raise PinError(f"the check ended with {done.returncode}: {text}") from None
+    if not result["ok"]:
+        trace = result["evidence"].get("traceback", "")
+        raise PinError(f"a fresh process cannot load it: {result['sentence']}\n{trace}".rstrip())
+
+
+def _record(
+    before: dict[str, Any] | None, digest: str, namespace: Namespace
+) -> dict[str, str | None]:
+    return {
+        "digest": digest,
+        "at": datetime.datetime.now(datetime.timezone.utc).isoformat(),
+        "by": _user(),
+        "parent": before["digest"] if before else None,
+        "notebook": _notebook(namespace),
+    }
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())  # A container's user often has no name.
+
+
+def _notebook(namespace: Namespace) -> str | None:
+    for found in (
+        namespace.get("__vsc_ipynb_file__"),
+        os.environ.get("JPY_SESSION_NAME"),
+        namespace.get("__file__"),
+    ):
+        if isinstance(found, str):
+            return found
+    return None

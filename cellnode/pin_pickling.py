@@ -1,0 +1,175 @@
+"""Pickle variables so that what shares objects stays together and the rest stays apart."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import functools
+import importlib
+import io
+import pickle
+import sys
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cloudpickle
+from cloudpickle.cloudpickle import _should_pickle_by_reference
+
+Namespace = dict[str, Any]
+# Smaller buffers are not worth a blob of their own.
+OUT_OF_BAND_BYTES_MIN = 4096
+PROTOCOL = 5
+
+
+@dataclass
+class Pickled:
+    """Some variables as one pickle: its bytes, its large buffers, what they are made of."""
+
+    names: tuple[str, ...]
+    data: bytes
+    buffers: list[memoryview]
+    shareable: dict[int, Any]  # By id, the objects whose identity could matter to others.
+    modules: set[str]  # That loading will import.
+    needs: set[str]  # Variables that its functions read when they run.
+
+    @property
+    def bytes(self) -> int:
+        return len(self.data) + sum(buffer.nbytes for buffer in self.buffers)
+
+
+def pickled(namespace: Namespace, names: tuple[str, ...]) -> Pickled:
+    """The pickle of `{name: value}`; raises whatever the objects raise."""
+    file = io.BytesIO()
+    buffers: list[memoryview] = []
+
+    def keep_out_of_band(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < OUT_OF_BAND_BYTES_MIN:
+            return True
+        buffers.append(raw)
+        return False
+
+    pickler = _Pickler(file, namespace, keep_out_of_band)
+    pickler.dump({name: namespace[name] for name in names})
+    seen = [each for _, each in pickler.memo.copy().values()]
+    shareable = {id(each): each for each in seen if _is_shareable(each)}
+    return Pickled(names, file.getvalue(), buffers, shareable, set(_modules(seen)), pickler.needs)
+
+
+class _Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]
+    """Functions of the notebook see the restored namespace, as they saw the notebook's."""
+
+    def __init__(
+        self,
+        file: io.BytesIO,
+        namespace: Namespace,
+        buffer_callback: Callable[[pickle.PickleBuffer], bool],
+    ) -> None:
+        super().__init__(file, protocol=PROTOCOL, buffer_callback=buffer_callback)
+        self.namespace = namespace
+        self.needs: set[str] = set()
+        self.globals_ref[id(namespace)] = _Restored()
+
+    def _dynamic_function_reduce(self, function: types.FunctionType) -> tuple[Any, ...]:
+        reduced: tuple[Any, ...] = super()._dynamic_function_reduce(function)
+        if function.__globals__ is self.namespace:
+            # The variables lie in groups of their own; a copy in here would hide them.
+            slots = reduced[2][1]
+            self.needs.update(slots["__globals__"])
+            slots["__globals__"] = {}
+        return reduced
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, functools._lru_cache_wrapper) and not _is_importable(value):
+            return _LruCache(value.cache_parameters()), (value.__wrapped__,)
+        return super().reducer_override(value)
+
+
+class _Main:
+    """Pickles as `import_module("__main__")`: where checkpoints are loaded, the restored one."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return importlib.import_module, ("__main__",)
+
+
+class _Restored:
+    """Pickles as `vars(__main__)`, the restored namespace; loading it needs nothing of ours."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return vars, (_Main(),)
+
+
+@dataclass
+class _LruCache:
+    """Pickles as the decorator; cloudpickle itself takes cached functions for imported ones."""
+
+    parameters: Any
+
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        return functools.lru_cache(**self.parameters)(function)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.lru_cache, (self.parameters["maxsize"], self.parameters["typed"])
+
+
+def _is_importable(value: Any) -> bool:
+    """Whether importing its module gives this very object."""
+    module = sys.modules.get(getattr(value, "__module__", None) or "")
+    if module is None or module.__name__ == "__main__":
+        return False
+    found: Any = module
+    for part in value.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is value
+
+
+# Their identity means nothing, or is made anew by loading.
+_ATOMS = (
+    str, bytes, int, float, complex, range, slice, type(None), type(...), types.CodeType,
+    types.ModuleType, types.BuiltinFunctionType, types.MethodDescriptorType,
+    types.WrapperDescriptorType, types.MethodWrapperType, types.ClassMethodDescriptorType,
+    types.GetSetDescriptorType, enum.Enum,
+    datetime.tzinfo, datetime.date, datetime.time, datetime.timedelta, _Main, _Restored, _LruCache,
+)  # fmt: skip
+
+
+def _is_shareable(value: Any) -> bool:
+    if isinstance(value, _ATOMS) or (type(value) is tuple and not value):
+        return False
+    if isinstance(value, type | types.FunctionType):
+        return not _should_pickle_by_reference(value)
+    # A dtype is one object for all arrays, in every process.
+    return type(value).__mro__[-2].__qualname__ != "dtype"
+
+
+def _modules(values: list[Any]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, types.ModuleType):
+            yield value.__name__
+        elif isinstance(value, type | types.FunctionType):
+            if _should_pickle_by_reference(value):
+                yield value.__module__
+        elif isinstance(value, types.BuiltinFunctionType) and value.__module__:
+            yield value.__module__
+
+
+def together(pickles: list[Pickled]) -> list[tuple[str, ...]]:
+    """The names in groups, such that no object is in two of them."""
+    leader = {each.names: each.names for each in pickles}
+
+    def root(names: tuple[str, ...]) -> tuple[str, ...]:
+        while leader[names] != names:
+            names = leader[names]
+        return names
+
+    owner: dict[int, tuple[str, ...]] = {}
+    for each in pickles:
+        for identity in each.shareable:
+            first, second = root(owner.setdefault(identity, each.names)), root(each.names)
+            leader[max(first, second)] = min(first, second)
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for each in pickles:
+        groups.setdefault(root(each.names), []).extend(each.names)
+    return sorted(tuple(sorted(names)) for names in groups.values())

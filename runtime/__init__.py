@@ -1,0 +1,1 @@
+"""What runs inside an instance: the agent, which speaks HTTP, and the interpreter it watches."""

@@ -1,0 +1,133 @@
+"""JSON into input variables and output variables into JSON, or a problem that names the culprit."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .schema import Check, Mistyped, compiled, described
+
+PROBLEMS = {
+    "invalid-json": (400, "The body is not JSON"),
+    "invalid-input": (400, "An input is unknown, missing or of the wrong type"),
+    "cell-error": (500, "The cell raised an exception"),
+    "invalid-output": (500, "An output is missing or cannot be expressed in JSON"),
+    "response-too-large": (500, "The answer is larger than 16 MiB"),
+    "deadline-exceeded": (504, "The deadline passed before the answer"),
+}
+# Packages whose arrays and scalars know `tolist`; they are recognised without importing them.
+ARRAY_PACKAGES = {"numpy", "torch", "pandas"}
+MISSING = object()
+
+
+class ProblemFound(Exception):
+    """What is wrong with a request or its answer, as problem details."""
+
+    def __init__(self, code: str, detail: str, **members: Any) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.status, title = PROBLEMS[code]
+        self.document: dict[str, Any] = {
+            "type": f"urn:cellnode:problem:{code}",
+            "title": title,
+            "status": self.status,
+            "detail": detail,
+            "code": code,
+            **members,
+        }
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
+class Inputs:
+    """The input variables of a node: decodes and checks the body of a request."""
+
+    def __init__(self, declared: list[dict[str, Any]]) -> None:
+        self.checks: dict[str, Check] = {
+            each["name"]: compiled(each.get("schema")) for each in declared
+        }
+
+    def decode(self, body: bytes) -> dict[str, Any]:
+        values = self._input_object(body)
+        if values.keys() != self.checks.keys():
+            self._refuse_names(values)
+        try:
+            return {name: self.checks[name](value, name) for name, value in values.items()}
+        except Mistyped as error:
+            detail = f"input {error}"
+            raise ProblemFound("invalid-input", detail, field=f"input.{error.path}") from None
+
+    def _input_object(self, body: bytes) -> dict[str, Any]:
+        try:
+            document = _DECODER.decode(body.decode())
+        except (ValueError, RecursionError) as error:
+            raise ProblemFound("invalid-json", f"the body is not JSON: {error}") from None
+        if type(document) is not dict or document.keys() != {"input"}:
+            raise ProblemFound(
+                "invalid-input", 'the body must be {"input": {...}} and nothing else', field="input"
+            )
+        values = document["input"]
+        if type(values) is not dict:
+            detail = f"input must be an object, not {described(values)}"
+            raise ProblemFound("invalid-input", detail, field="input")
+        return values
+
+    def _refuse_names(self, values: dict[str, Any]) -> None:
+        declared = ", ".join(self.checks) or "none"
+        for name in self.checks.keys() - values.keys():
+            detail = f"input {name} is missing"
+            raise ProblemFound("invalid-input", detail, field=f"input.{name}")
+        for name in values.keys() - self.checks.keys():
+            detail = f"there is no input {name!r}; the inputs are: {declared}"
+            raise ProblemFound("invalid-input", detail, field=f"input.{name}")
+
+
+def _plain(value: Any) -> Any:
+    """The lists and numbers of an array or scalar of a known package."""
+    package = type(value).__module__.partition(".")[0]
+    if package in ARRAY_PACKAGES and hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__module__}.{type(value).__qualname__} is not JSON")
+
+
+_ENCODER = json.JSONEncoder(
+    allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_plain
+)
+
+
+class Outputs:
+    """The output variables of a node: read from the namespace and encoded."""
+
+    def __init__(self, declared: list[dict[str, Any]], body_bytes_max: int) -> None:
+        self.names = [each["name"] for each in declared]
+        self.body_bytes_max = body_bytes_max
+
+    def encode(self, namespace: dict[str, Any]) -> bytes:
+        values = {name: namespace.get(name, MISSING) for name in self.names}
+        try:
+            body = _ENCODER.encode({"output": values}).encode()
+        except (ValueError, TypeError, RecursionError, OverflowError):
+            raise _culprit(values) from None
+        if len(body) > self.body_bytes_max:
+            detail = f"the answer has {len(body)} bytes, the limit is {self.body_bytes_max}"
+            raise ProblemFound("response-too-large", detail)
+        return body
+
+
+def _culprit(values: dict[str, Any]) -> ProblemFound:
+    for name, value in values.items():
+        if value is MISSING:
+            detail = f"the cell set no variable {name}"
+            return ProblemFound("invalid-output", detail, field=f"output.{name}")
+        try:
+            _ENCODER.encode(value).encode()
+        except (ValueError, TypeError, RecursionError, OverflowError) as error:
+            kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+            detail = f"output {name} of type {kind} cannot be expressed in JSON: {error}"
+            return ProblemFound("invalid-output", detail, field=f"output.{name}", value_type=kind)
+    raise AssertionError("one of the outputs failed to encode together, and none alone")

@@ -1,0 +1,63 @@
+"""The log of an instance: everything that agent and cell print, never more than two files of it."""
+
+from __future__ import annotations
+
+import os
+import time
+
+LOG_BYTES_MAX = 8 * 1024 * 1024
+READ_BYTES = 64 * 1024
+TAIL_BYTES = 2048
+
+
+class Log:
+    """Appends to a file; a full one becomes `log.1` and the one before that is gone."""
+
+    def __init__(self, path: str, bytes_max: int = LOG_BYTES_MAX) -> None:
+        self.path = path
+        self.bytes_max = bytes_max
+        self._open()
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self.fd = os.open(self.path, flags, 0o600)
+        self.size = os.fstat(self.fd).st_size
+
+    def write(self, data: bytes) -> None:
+        if self.size + len(data) > self.bytes_max and self.size:
+            self._rotate()
+        try:
+            self.size += os.write(self.fd, data)
+        except OSError:
+            return  # A full disk must not stop the instance from serving.
+
+    def _rotate(self) -> None:
+        os.replace(self.path, f"{self.path}.1")
+        os.close(self.fd)
+        self._open()
+        self.take_streams()
+
+    def take_streams(self) -> None:
+        """Send this process's own stdout and stderr here, tracebacks included."""
+        os.dup2(self.fd, 1)
+        os.dup2(self.fd, 2)
+
+    def say(self, sentence: str) -> None:
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.write(f"{at} agent: {sentence}\n".encode())
+
+    def tail(self) -> str:
+        """The last lines, as evidence of what went wrong."""
+        with open(self.path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+            return file.read(TAIL_BYTES).decode(errors="replace")
+
+    def copy_from(self, fd: int) -> bool:
+        """Write what a pipe holds now; False when its writers have gone."""
+        try:
+            data = os.read(fd, READ_BYTES)
+        except BlockingIOError:
+            return True
+        if data:
+            self.write(data)
+        return bool(data)
