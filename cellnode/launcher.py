@@ -18,11 +18,11 @@ from cellnode.launcher_child import Child, in_words, keep_running
 from cellnode.launcher_leftovers import end_instances
 from cellnode.launcher_places import DataDirectory, DirectoryLock, SocketPlace, UpFailed
 from cellnode.launcher_programs import (
-    SERVICES,
-    STOP_SECONDS,
+    CONTROL_SERVICES,
     Listener,
     ReservedPort,
     broker_program,
+    gateway_program,
     listen,
     redis_program,
     service_program,
@@ -32,6 +32,7 @@ from cellnode.launcher_ready import wait_until_ready
 REDIS_SOCKET = "redis.sock"
 BROKER_ADDRESS_FILE = "broker.address"
 APPEAR_SECONDS_MAX = 10.0  # For Redis's socket and the broker's address.
+SERVICE_STOP_SECONDS = 1.5  # For what a gateway still answers, and for last records.
 STORE_STOP_SECONDS = 0.5  # Redis and broker keep nothing, so they may be ended quickly.
 LOG_LOOK_SECONDS = 5.0
 _PAUSE_SECONDS = 0.01
@@ -61,7 +62,7 @@ class Launcher:
         self._lock = DirectoryLock(self._directory)
         self._children: dict[str, Child] = {}
         self._keepers: list[asyncio.Task[None]] = []
-        self._ports = {name: ReservedPort() for name in SERVICES}
+        self._ports = {name: ReservedPort() for name in CONTROL_SERVICES}
         self._listener: Listener | None = None
         self._sockets: SocketPlace | None = None
 
@@ -80,13 +81,13 @@ class Launcher:
         redis, kafka = await asyncio.gather(
             self._start_redis(self._sockets), self._start_broker(self._sockets)
         )
-        await self._start_services(redis, kafka)
+        await self._start_services(redis, kafka, self._listener)
         addresses = Addresses(
             gateway=f"http://{self._listener.address}",
             kafka=kafka,
             redis=redis,
             data=str(self._directory.root),
-            services={name: port.address for name, port in self._ports.items()},
+            services=self._operators_addresses(),
         )
         self._write_addresses(addresses)
         return addresses
@@ -115,8 +116,8 @@ class Launcher:
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
-        await self._end("gateway", grace_seconds=STOP_SECONDS)
-        await self._end("provisioner", "health", grace_seconds=STOP_SECONDS)
+        await self._end("gateway", grace_seconds=SERVICE_STOP_SECONDS)
+        await self._end(*CONTROL_SERVICES, grace_seconds=SERVICE_STOP_SECONDS)
         if self._lock.is_held:
             await asyncio.to_thread(self._end_leftovers, "")
         await self._end("redis", "broker", grace_seconds=STORE_STOP_SECONDS)
@@ -142,14 +143,19 @@ class Launcher:
         await self._appears(file, child)
         return file.read_text().strip()
 
-    async def _start_services(self, redis: str, kafka: str) -> None:
+    async def _start_services(self, redis: str, kafka: str, listener: Listener) -> None:
         shared = {"REDIS_URL": redis, "KAFKA_BOOTSTRAP_SERVERS": kafka}
-        for name in SERVICES:
-            listen_at = {f"CELLNODE_{name.upper()}_LISTEN": self._ports[name].address}
-            listener = self._listener if name == "gateway" else None
-            program = service_program(name, self._directory, {**shared, **listen_at}, listener)
-            self._keep(await self._started(name, Child(program, self._log(name))))
-        services = {name: port.address for name, port in self._ports.items()}
+        programs = [
+            *(
+                service_program(name, self._directory, shared, port.address)
+                for name, port in self._ports.items()
+            ),
+            gateway_program(self._directory, shared, listener),
+        ]
+        for program in programs:
+            child = Child(program, self._log(program.name))
+            self._keep(await self._started(program.name, child))
+        services = self._operators_addresses()
         ready = asyncio.ensure_future(wait_until_ready(self._children, services))
         try:
             await self._first_of(ready)
@@ -210,6 +216,11 @@ class Launcher:
 
     def _log(self, name: str) -> Path:
         return self._directory.logs / f"{name}.log"
+
+    def _operators_addresses(self) -> dict[str, str]:
+        """Where each service answers /livez, /readyz and /metrics."""
+        own = {name: port.address for name, port in self._ports.items()}
+        return own | ({"gateway": self._listener.address} if self._listener else {})
 
     def _write_addresses(self, addresses: Addresses) -> None:
         """Atomically: who waits for the file never reads half of it."""

@@ -16,8 +16,7 @@ from cellnode.launcher_places import DataDirectory, UpFailed, packages_path
 LOOPBACK = "127.0.0.1"
 BACKLOG = 4096  # Connections that wait in the kernel while a gateway is started again.
 REPUBLISH_BYTES = 2 * 1024 * 1024
-SERVICES = ("provisioner", "health", "gateway")
-STOP_SECONDS = 1.5  # What a service may take to stop before it is killed.
+CONTROL_SERVICES = ("provisioner", "health")
 
 # The embedded broker hears a waiting reader late and keeps a dead member for a session.
 _EMBEDDED = {
@@ -51,14 +50,20 @@ def broker_program(directory: DataDirectory, address_file: Path) -> Program:
 
 
 def service_program(
-    service: str, directory: DataDirectory, shared: Mapping[str, str], listener: Listener | None
+    service: str, directory: DataDirectory, shared: Mapping[str, str], listen_at: str
 ) -> Program:
-    """A service on the embedded broker; the gateway also gets its listening socket."""
-    own = {**_EMBEDDED, **shared}
-    if listener is None:
-        return _python(service, directory, own)
+    """A service on the embedded broker; its /livez, /readyz and /metrics at that address."""
+    own = {**_EMBEDDED, **shared, f"CELLNODE_{service.upper()}_LISTEN": listen_at}
+    return _python(service, directory, own)
+
+
+def gateway_program(
+    directory: DataDirectory, shared: Mapping[str, str], listener: Listener
+) -> Program:
+    """The gateway answers callers and operators on the socket that is held here."""
     fd = listener.socket.fileno()
-    return _python(service, directory, {**own, "CELLNODE_GATEWAY_SOCKET_FD": str(fd)}, (fd,))
+    own = {**_EMBEDDED, **shared, "CELLNODE_GATEWAY_SOCKET_FD": str(fd)}
+    return _python("gateway", directory, own, (fd,))
 
 
 def _python(
@@ -75,7 +80,6 @@ def _python(
         "PYTHONUNBUFFERED": "1",
         "CELLNODE_DATA": str(directory.root),
         "CELLNODE_STORE": str(directory.store),
-        f"CELLNODE_{service.upper()}_STOP_TIMEOUT_SECONDS": str(STOP_SECONDS),
         **own,
     }
     command = [sys.executable, "-P", "-m", f"services.{service}"]

@@ -113,7 +113,7 @@ class Demo:
 
     async def change_state(self, store: Path) -> bool:
         self.screen.step("Requests change the state, RecreateNode brings the pinned one back")
-        digest = pinned({"count": 0}, store)
+        digest = pinned(COUNTER, {"count": 0}, store)
         spec = {"checkpoint": digest, "cell": COUNTER_CELL, "outputs": ["count"]}
         await self._send(deploy(COUNTER, spec))
         await self.statuses.until(lambda known: known.is_healthy(COUNTER, 1))
@@ -161,9 +161,9 @@ class Demo:
         await until_interrupted()
 
 
-def pinned(namespace: Json, store: Path) -> str:
+def pinned(name: str, namespace: Json, store: Path) -> str:
     """Pin a namespace into the store; the digest names the checkpoint from now on."""
-    return cellnode.pin(namespace, store=store).digest
+    return cellnode.pin(name, namespace=namespace, store=store).digest
 
 
 def process_group(data: Path, instance: str) -> int:
@@ -179,7 +179,7 @@ async def tell(screen: Screen, data: Path) -> bool:
         f"a classifier of handwritten digits, trained on {trained.learned} images, "
         f"{len(trained.inputs)} held out"
     )
-    digest = pinned(trained.namespace, data / "store")
+    digest = pinned(NODE, trained.namespace, data / "store")
     screen.say(f"pinned: checkpoint [bold]{digest[:12]}…[/] after {time.monotonic() - begun:.1f} s")
     screen.step("Start everything: Kafka broker, Redis, provisioner, health, gateway")
     begun = time.monotonic()

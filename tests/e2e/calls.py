@@ -13,6 +13,7 @@ from typing import Any
 
 CALL_SECONDS_MAX = 30.0
 LOAD_JOIN_SECONDS_MAX = 40.0
+BODY_BYTES_MAX = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,12 @@ def call(gateway: tuple[str, int], node: str, **inputs: Any) -> Answer:
         return caller.call(node, **inputs)
     finally:
         caller.close()
+
+
+def padded(name: str, size: int, **inputs: Any) -> bytes:
+    """A body of exactly this many bytes; the named input is a text as long as that needs."""
+    around = len(json.dumps({"input": {**inputs, name: ""}}))
+    return json.dumps({"input": {**inputs, name: "x" * (size - around)}}).encode()
 
 
 @dataclass

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -94,6 +98,12 @@ class System:
         os.kill(pid, number)
         return pid
 
+    def restart(self, service: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """End a service and wait until the launcher has brought it back, ready."""
+        old = self.kill_service(service, number)
+        until(f"{service} is new", lambda: self.service_pid(service) != old)
+        self.until_ready()
+
     def stop(self, number: signal.Signals = signal.SIGINT) -> float:
         """Ctrl-C; the seconds until the launcher was gone."""
         begun = time.monotonic()
@@ -104,6 +114,16 @@ class System:
         finally:
             self.launcher.kill()
         return time.monotonic() - begun
+
+    def traces(self) -> list[str]:
+        return traces_of(self.data)
+
+    def services_left(self) -> list[str]:
+        """Redis, broker and services that work in the directory; instances do not count."""
+        return [trace for trace in self.traces() if "/instances/" not in trace]
+
+    def is_running(self, pid: int) -> bool:
+        return any(pid == each for each, _ in running())
 
     def remove(self) -> None:
         shutil.rmtree(self.data, ignore_errors=True)
@@ -116,6 +136,45 @@ class System:
 
     def kill_instance(self, instance: str, number: signal.Signals = signal.SIGKILL) -> None:
         os.killpg(self.instance_pids(instance)["group"], number)
+
+    def signal_session(self, session: int, number: signal.Signals) -> None:
+        os.killpg(session, number)
+
+    def stopped_session_of(self, node: str) -> int | None:
+        """Stop the first process that runs an instance of the node, with its group."""
+        word = f"/instances/{node}-".encode()
+        for pid, arguments in running():
+            if b"runtime" in arguments and any(word in part for part in arguments):
+                with contextlib.suppress(OSError):
+                    if os.getsid(pid) == pid:
+                        os.killpg(pid, signal.SIGSTOP)
+                        return pid
+        return None
+
+    def phase(self, instance: str) -> dict[str, Any]:
+        """What the agent of the instance says of itself."""
+        settings = json.loads((self.data / "instances" / instance / "instance.json").read_bytes())
+        connection = http.client.HTTPConnection("instance", timeout=5)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(settings["socket"])
+        try:
+            connection.request("GET", "/phase")
+            return dict(json.loads(connection.getresponse().read()))
+        finally:
+            connection.close()
+
+    def until_ready(self) -> None:
+        """Every service answers 200 at /readyz."""
+        for name, address in self.addresses["services"].items():
+            until(f"{name} is ready", lambda at=address: is_ready(at))  # type: ignore[misc]
+
+
+def is_ready(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{address}/readyz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def child_with(parent: int, word: bytes) -> int | None:

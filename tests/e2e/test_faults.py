@@ -1,0 +1,123 @@
+"""Redis forgets, processes are killed: callers notice nothing, and the state is right again."""
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.e2e.snapshots import restore, snapshot
+from tests.e2e.system import System
+from tests.e2e.waiting import until
+from tests.e2e.world import WHO, World
+
+CORRECT_SECONDS_MAX = 5.0
+
+
+def correct_again(world: World) -> float:
+    """Seconds until the projection equals the fold of the topic, in a new incarnation."""
+    begun = time.monotonic()
+    until(
+        "Redis holds what the topics hold",
+        lambda: world.everything_known() == world.folded(world.statuses),
+        seconds=CORRECT_SECONDS_MAX,
+    )
+    return time.monotonic() - begun
+
+
+def flushed(world: World, old: Any) -> None:
+    world.redis("FLUSHALL")
+
+
+def restarted_empty(world: World, old: Any) -> None:
+    world.system.restart("redis")
+
+
+def restored_from_an_old_snapshot(world: World, old: Any) -> None:
+    restore(world.system.redis_socket, old)
+
+
+@pytest.mark.parametrize("fault", [flushed, restarted_empty, restored_from_an_old_snapshot])
+def test_redis_that_forgets_under_load_is_right_again_and_no_request_fails(
+    world: World, fault: Callable[[World, Any], None]
+) -> None:
+    node = world.deploy(world.pin(), WHO, outputs=["who"], want=2)
+    old = snapshot(world.system.redis_socket)
+    world.recreate(node, 2)  # The snapshot names instances that are gone.
+    incarnations = world.incarnations()
+
+    with world.load(node) as seen:
+        fault(world, old)
+        until("every partition is new", lambda: not incarnations & world.incarnations())
+        correct_again(world)
+        seen.wait_for(50)
+
+    assert not seen.failed(), seen.told()
+    assert len({answer.output["who"] for answer in seen.answers}) == 2
+
+
+def test_redis_flushed_while_nothing_happens_is_right_again(world: World) -> None:
+    """No event moves the projection, so only its heartbeat can notice."""
+    node = world.deploy(world.pin(), WHO, outputs=["who"])
+    before = world.everything_known()
+
+    world.redis("FLUSHALL")
+    until("it is back", lambda: world.everything_known() == before, seconds=CORRECT_SECONDS_MAX)
+
+    assert world.call(node).output["who"]
+
+
+@pytest.mark.parametrize("service", ["provisioner", "health", "gateway"])
+def test_a_killed_service_costs_no_request_and_leaves_instances_alone(
+    world: World, service: str
+) -> None:
+    """A gateway takes with it what it was answering, one request a connection, and no more."""
+    connections = 4
+    node = world.deploy(world.pin(), WHO, outputs=["who"], want=2)
+    instances = world.statuses.instances(node)
+    pids = [world.system.instance_pids(instance) for instance in instances]
+    before = world.meaning()
+
+    with world.load(node, connections=connections) as seen:
+        world.system.restart(service, signal.SIGKILL)
+        seen.wait_for(100)
+    world.still_works(node)
+
+    assert not seen.refused(), seen.told()
+    assert len(seen.broken()) <= (connections if service == "gateway" else 0), seen.told()
+    assert world.statuses.instances(node, "HEALTHY") == instances
+    assert [world.system.instance_pids(instance) for instance in instances] == pids
+    assert world.meaning() == before
+
+
+def test_a_dead_broker_stops_everything_and_says_why() -> None:
+    """What the embedded broker held is lost with it, and pretending otherwise would be worse."""
+    system = System()
+    system.start()
+    try:
+        system.kill_service("broker")
+        assert system.launcher.wait(10) == 1
+        assert "deploy again" in system.said()
+        assert system.traces() == []
+    finally:
+        system.stop()
+        system.remove()
+
+
+def test_instances_of_a_killed_launcher_are_ended_at_the_next_start(own_world: World) -> None:
+    """Instances outlive even their launcher's SIGKILL; a new log knows nothing of them."""
+    world, system = own_world, own_world.system
+    node = world.deploy(world.pin(), WHO, outputs=["who"])
+    (instance,) = world.statuses.instances(node)
+    pids = system.instance_pids(instance)
+    system.launcher.kill()
+    system.launcher.wait(5)
+    until("the services are gone", lambda: not system.services_left())
+    assert system.is_running(pids["agent"])
+
+    system.start()
+
+    assert not system.is_running(pids["agent"])
+    assert list((system.data / "instances").iterdir()) == []
+    assert "left by a former" in system.said()
