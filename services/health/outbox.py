@@ -50,13 +50,19 @@ class Outbox:
         self._before_sending = before_sending
         self._clock = clock
         self._pending: list[Outgoing] = []
+        self._sending: list[Outgoing] = []
         self._wanted = asyncio.Event()
         self._backoff = Backoff(0.05, 2.0)
         self.failures = 0
 
     @property
     def pending(self) -> int:
-        return len(self._pending)
+        return len(self._pending) + len(self._sending)
+
+    @property
+    def is_empty(self) -> bool:
+        """Everything was acknowledged, and nothing is left to be looked at."""
+        return not self.pending and not self._wanted.is_set()
 
     def add(self, outgoing: Outgoing) -> None:
         self._pending.append(outgoing)
@@ -72,27 +78,27 @@ class Outbox:
         """Until cancelled, or NotOwner."""
         while True:
             await self._wanted.wait()
-            self._wanted.clear()
             self._before_sending()
             while self._pending:
-                batch, self._pending = self._pending[:BATCH_MAX], self._pending[BATCH_MAX:]
-                await self._sent(batch)
+                self._sending, self._pending = self._pending[:BATCH_MAX], self._pending[BATCH_MAX:]
+                await self._sent()
                 self._before_sending()
+            self._wanted.clear()
 
-    async def _sent(self, batch: list[Outgoing]) -> None:
+    async def _sent(self) -> None:
         """All acknowledged. After a failure the last of each key goes again, under a new order."""
-        while batch:
-            results = await asyncio.gather(*map(self._send, batch), return_exceptions=True)
+        while self._sending:
+            results = await asyncio.gather(*map(self._send, self._sending), return_exceptions=True)
             errors = [result for result in results if isinstance(result, BaseException)]
             if not errors:
-                self.failures = 0
+                self.failures, self._sending = 0, []
                 return
             _raise_what_no_retry_saves(errors)
             self.failures += 1
-            log.warning("statuses not published", count=len(batch), error=str(errors[0]))
+            log.warning("statuses not published", count=self.pending, error=str(errors[0]))
             await self._clock.sleep(self._backoff.delay_seconds(self.failures, self._clock))
             self._before_sending()
-            batch = last_of_each_key([*batch, *self._pending])
+            self._sending = last_of_each_key([*self._sending, *self._pending])
             self._pending = []
 
     async def _send(self, outgoing: Outgoing) -> None:

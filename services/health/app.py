@@ -1,0 +1,152 @@
+"""Health, wired: tables in, contacts and probes, statuses out, projection into Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
+
+from schemas.aliases import Alias
+from schemas.events import InstanceStatusChanged, NodeStatusChanged
+from schemas.instances import Instance
+from schemas.nodes import Node
+from schemas.topics import Topic
+from services.chassis.bus import Bus
+from services.chassis.loops import repeat
+from services.chassis.process import Process
+from services.chassis.redis import Redis, connected
+from services.chassis.tables import Tables
+from services.chassis.tables_fold import TableSpec
+from services.chassis.tables_owner import OwnedTables
+from services.health.consumers import Ownership, health_consumers
+from services.health.measures import Measures
+from services.health.partition import Partition, StatusTable
+from services.health.projection import PartitionProjection
+from services.health.projection_redis import Identity, RedisPartition
+from services.health.settings import HealthSettings
+from services.health.watcher import Watcher, a_checker, measure_lateness
+
+MEASURE_SECONDS = 1.0
+
+_STATUS: TypeAdapter[InstanceStatusChanged | NodeStatusChanged] = TypeAdapter(
+    Annotated[InstanceStatusChanged | NodeStatusChanged, Field(discriminator="kind")]
+)
+SPECS = (
+    TableSpec(Topic.NODES, Node.model_validate_json),
+    TableSpec(Topic.ALIASES, Alias.model_validate_json),
+    TableSpec(Topic.INSTANCES, Instance.model_validate_json),
+    TableSpec(Topic.STATUSES, _STATUS.validate_json),
+)
+
+
+class Health:
+    """The service while it runs; tests look into it."""
+
+    def __init__(
+        self, process: Process[HealthSettings], bus: Bus, tables: Tables, redis: Redis
+    ) -> None:
+        settings = process.settings
+        self.process = process
+        self.tables = tables
+        self.owned = OwnedTables(process, bus, tables, [Topic.STATUSES])
+        self.measures = Measures(process.metrics)
+        self.checker = a_checker(process.clock, settings.late_seconds_max, settings.connecting_max)
+        self.watcher = Watcher(self.checker, process.watch)
+        self.ownership = Ownership(
+            self.owned,
+            start=self._start,
+            drain_seconds=settings.drain_seconds,
+            changed=self._partitions_changed,
+        )
+        self._redis = redis
+        self._taken_over = process.readiness.require("partitions taken over")
+        tables.listen(self.ownership.heard)
+
+    async def bury(self) -> None:
+        for partition in list(self.ownership.partitions.values()):
+            partition.bury_strangers()
+
+    async def measure(self) -> None:
+        self.measures.contacts.set(len(self.watcher))
+        for number, partition in self.ownership.partitions.items():
+            projection = partition.projection
+            self.measures.redis_failures.labels(str(number)).set(projection.failures)
+            if projection.beat_at is not None:
+                age = self.process.clock.monotonic() - projection.beat_at
+                self.measures.projection_age.labels(str(number)).set(age)
+        pending = sum(one.outbox.pending for one in self.ownership.partitions.values())
+        self.measures.outbox.set(pending)
+
+    async def close(self) -> None:
+        await self.ownership.close()
+        await self.watcher.close()
+
+    def _start(self, number: int) -> Partition:
+        clock = self.process.clock
+        projection = PartitionProjection(
+            self.tables,
+            RedisPartition(number, self._redis, clock),
+            identity=lambda: self._identity(number),
+            clock=clock,
+            rebuilt=lambda _: self.measures.rebuilds.inc(),
+        )
+        partition = Partition(
+            number,
+            self.tables,
+            publishes=StatusTable(self.owned),
+            projection=projection,
+            watcher=self.watcher,
+            measures=self.measures,
+            clock=clock,
+        )
+        partition.start(self.process.watch)
+        return partition
+
+    def _identity(self, number: int) -> Identity:
+        """NotOwner once the partition was lost."""
+        log_id = self.tables.position(Topic.STATUSES, number).log
+        return Identity(self.owned.term(number), log_id)
+
+    def _partitions_changed(self, count: int) -> None:
+        self.measures.partitions.set(count)
+        self._taken_over.met(f"{count} partitions")
+
+
+@asynccontextmanager
+async def health(process: Process[HealthSettings]) -> AsyncIterator[Health]:
+    """The whole service; `__main__.py` and the tests both enter here."""
+    settings, clock = process.settings, process.clock
+    redis_timeout = settings.redis_timeout_seconds
+    async with (
+        connected(settings.redis_url, timeout_seconds=redis_timeout) as redis,
+        Bus(process) as bus,
+        Tables(process, SPECS, bury=bus.bury) as tables,
+    ):
+        service = Health(process, bus, tables, redis)
+        bus.attach(health_consumers(service.ownership))
+        loops = [
+            repeat("health.burial", service.bury, settings.burial_seconds, clock=clock),
+            repeat("health.measures", service.measure, MEASURE_SECONDS, clock=clock),
+            measure_lateness(service.checker, clock, service.measures.late.set),
+        ]
+        tasks = [process.watch(loop, f"health loop {n}") for n, loop in enumerate(loops)]
+        try:
+            async with bus.consuming():
+                yield service
+                await service.close()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await service.close()
+            await service.owned.close()
+
+
+@asynccontextmanager
+async def wired(process: Process[HealthSettings]) -> AsyncIterator[None]:
+    """As a process runs it, where nobody looks inside."""
+    async with health(process):
+        yield
