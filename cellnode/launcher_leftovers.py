@@ -34,7 +34,8 @@ def end_instances(instances: Path) -> list[Process]:
     Returns those that would not end in END_SECONDS (normally none).
     """
     deadline = time.monotonic() + END_SECONDS
-    while (living := list(_processes_of(instances))) and time.monotonic() < deadline:
+    sessions: set[int] = set()  # Kept: who leads a session may be gone before its members.
+    while (living := _processes_of(instances, sessions)) and time.monotonic() < deadline:
         for process in living:
             _kill(process)
         time.sleep(_PAUSE_SECONDS)
@@ -42,11 +43,11 @@ def end_instances(instances: Path) -> list[Process]:
     return living
 
 
-def _processes_of(instances: Path) -> Iterator[Process]:
+def _processes_of(instances: Path, sessions: set[int]) -> list[Process]:
     """Everything in the sessions of the instances: keepers, agents, interpreters."""
     everything = [process for process, _ in _all_processes()]
-    ours = set(_recorded_sessions(instances, everything)) | set(_running_sessions(instances))
-    return (process for process in everything if process.session in ours)
+    sessions |= {*_recorded_sessions(instances, everything), *_running_sessions(instances)}
+    return [process for process in everything if process.session in sessions]
 
 
 def _recorded_sessions(instances: Path, everything: list[Process]) -> Iterator[int]:

@@ -108,6 +108,14 @@ class Follower:
             and status in (None, one.status)
         )
 
+    def of(self, node: str) -> list[str]:
+        """Every instance that the node ever had, in the order in which they were heard of."""
+        found: dict[str, None] = {}
+        for one in self.seen():
+            if one.value and one.value.get("node") == node and "instance" in one.value:
+                found[one.key] = None
+        return list(found)
+
     def wait(self, key: str, status: str, *, after: float = 0.0, seconds: float = 15.0) -> Seen:
         """The first record of the key with that status that arrived after a moment."""
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -153,7 +154,7 @@ def test_a_checkpoint_that_raises_is_tried_later_each_time_with_its_traceback(
     assert "RuntimeError: this value cannot be loaded" in json.dumps(first.value)
     tries = [facts.seen(name)[0].value for name in world.statuses.of(node)[:4]]
     times = [datetime.fromisoformat(one["wanted_at"]).timestamp() for one in tries if one]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert gaps[-1] > gaps[0], gaps
 
 
