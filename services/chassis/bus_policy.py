@@ -74,9 +74,9 @@ class Delivery:
             return  # Not committed, so not lost: whoever is next begins here.
         try:
             place = {"topic": raw.topic, "partition": raw.partition, "offset": raw.offset}
-            with span(f"handle {raw.topic}", message.headers), bound(**place):
-                with self._seconds.labels(raw.topic).time():
-                    await self._settle(call, message, raw)
+            taken = self._seconds.labels(raw.topic).time()
+            with span(f"handle {raw.topic}", message.headers), bound(**place), taken:
+                await self._settle(call, message, raw)
         except asyncio.CancelledError:
             raise
         except Exception as error:
