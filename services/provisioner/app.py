@@ -1,0 +1,55 @@
+"""The provisioner, wired."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from services.chassis.bus import Bus
+from services.chassis.loops import repeat
+from services.chassis.process import Process
+from services.chassis.tables import Tables
+from services.chassis.tables_owner import OwnedTables
+from services.provisioner.book import SPECS, WRITTEN, Book
+from services.provisioner.consumers import CommandDesk, provisioner_consumers
+from services.provisioner.ownership import Ownership
+from services.provisioner.providers.local import LocalProvider
+from services.provisioner.reconciler import Reconciler
+from services.provisioner.settings import ProvisionerSettings
+from services.provisioner.sweeper import SWEEP_SECONDS, Sweeper
+
+
+@asynccontextmanager
+async def provisioner(process: Process[ProvisionerSettings]) -> AsyncIterator[None]:
+    """The whole service. Leaving it stops the commands first, then the loops; VMs live on."""
+    settings, clock, metrics = process.settings, process.clock, process.metrics
+    ready = process.readiness.require("tables")
+    async with Bus(process) as bus, Tables(process, SPECS, bury=bus.bury) as tables:
+        owned = OwnedTables(process, bus, tables, WRITTEN)
+        book = Book(tables, owned, clock)
+        provider = LocalProvider(settings.local(), clock)
+        reconciler = Reconciler(book, provider, settings, clock=clock, metrics=metrics)
+        provider.on_exit = reconciler.actor.exited
+        desk = CommandDesk(book, reconciler.wake, clock, metrics)
+        sweeper = Sweeper(book, provider, settings.unknown_after_seconds, clock)
+        ownership = Ownership(owned, book, reconciler)
+        bus.attach(provisioner_consumers(desk, ownership))
+        metrics.gauge("instances", "On record, going ones included").set_function(book.count)
+        tasks = [
+            process.watch(reconciler.run(), "provisioner.reconcile"),
+            process.watch(repeat("provisioner.sweep", sweeper.sweep, SWEEP_SECONDS, clock=clock),
+                          "provisioner.sweep"),
+            asyncio.create_task(provider.warm_up(), name="provisioner.warm-up"),
+        ]  # fmt: skip
+        try:
+            async with bus.consuming():
+                await bus.joined()
+                ready.met("commands are taken, tables are read")
+                yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await provider.close()
+            await owned.close()

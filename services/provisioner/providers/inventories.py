@@ -1,0 +1,160 @@
+"""What a Python has installed, asked once, and how it differs from what a checkpoint needs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from schemas.statuses import Reason
+from services.chassis.clock import Clock
+from services.provisioner.providers import ProviderFailed, Refused
+from services.provisioner.providers.checkpoints import Manifest, Platform, Python
+
+ASK_SECONDS_MAX = 30.0
+KEPT_SECONDS = 300.0  # For packages outside the folders whose changes are noticed.
+KEPT_MAX = 64
+
+
+class Inventory(BaseModel):
+    """What `runtime/interpreter/inventory.py` prints."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    python: Python
+    platform: Platform
+    packages: dict[str, str]
+
+
+@dataclass
+class _Known:
+    folders: Mapping[str, int]
+    asked_at: float
+    answer: asyncio.Future[Inventory] = field(default_factory=asyncio.Future)
+
+    def is_usable(self) -> bool:
+        return not self.answer.done() or (
+            not self.answer.cancelled() and self.answer.exception() is None
+        )
+
+
+class Inventories:
+    """Of every interpreter that was asked for; asked again when its packages change."""
+
+    def __init__(self, program: Path, environment: Mapping[str, str], clock: Clock) -> None:
+        self._program = program
+        self._environment = dict(environment)
+        self._clock = clock
+        self._known: dict[str, _Known] = {}
+
+    async def of(self, executable: str) -> Inventory:
+        """Raises Refused where there is no such Python, ProviderFailed if it does not answer."""
+        folders = _changes(executable)
+        known = self._known.get(executable)
+        now = self._clock.monotonic()
+        fresh = known and known.folders == folders and now - known.asked_at < KEPT_SECONDS
+        if known is None or not fresh or not known.is_usable():
+            known = _Known(folders, now)
+            self._remember(executable, known)
+            asking = asyncio.create_task(self._ask(executable), name=f"inventory:{executable}")
+            asking.add_done_callback(lambda done: _settle(known.answer, done))
+        return await asyncio.shield(known.answer)
+
+    def _remember(self, executable: str, known: _Known) -> None:
+        if len(self._known) >= KEPT_MAX:
+            self._known.pop(next(iter(self._known)))
+        self._known[executable] = known
+
+    async def _ask(self, executable: str) -> Inventory:
+        if not (os.path.isabs(executable) and os.access(executable, os.X_OK)):
+            raise Refused(Reason.PYTHON_MISMATCH, f"there is no Python at {executable!r}")
+        process = await asyncio.create_subprocess_exec(
+            executable,
+            str(self._program),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=self._environment,
+            cwd="/",
+        )
+        try:
+            answer, complaint = await asyncio.wait_for(process.communicate(), ASK_SECONDS_MAX)
+            return Inventory.model_validate(json.loads(answer))
+        except asyncio.TimeoutError:
+            raise ProviderFailed(f"{executable} did not say what it has installed") from None
+        except (ValueError, ValidationError):
+            said = complaint.decode(errors="replace")[-500:].strip()
+            raise ProviderFailed(f"{executable} cannot tell what it has: {said}") from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+def compare(manifest: Manifest, inventory: Inventory) -> None:
+    """Refuse another Python, machine or package than the pin was made with, saying exactly what."""
+    if differences := [*_python_differs(manifest, inventory), *_machine(manifest, inventory)]:
+        raise Refused(Reason.PYTHON_MISMATCH, *differences)
+    installed = inventory.packages
+    wanted = sorted(manifest.packages.items())
+    missing = [f"{name} {pinned} is not installed" for name, pinned in wanted
+               if name not in installed]  # fmt: skip
+    different = [
+        f"{name} {pinned} was pinned, {installed[name]} is installed"
+        for name, pinned in wanted
+        if installed.get(name, pinned) != pinned
+    ]
+    if missing:
+        raise Refused(Reason.PACKAGE_MISSING, *missing, *different)
+    if different:
+        raise Refused(Reason.PACKAGE_MISMATCH, *different)
+
+
+def _python_differs(manifest: Manifest, inventory: Inventory) -> list[str]:
+    pinned, here = manifest.python, inventory.python
+    if (pinned.implementation, _minor(pinned)) == (here.implementation, _minor(here)):
+        return []
+    return [
+        f"pinned by {pinned.implementation} {pinned.version}, "
+        f"the node has {here.implementation} {here.version}"
+    ]
+
+
+def _machine(manifest: Manifest, inventory: Inventory) -> list[str]:
+    pinned, here = manifest.platform, inventory.platform
+    if (pinned.system, pinned.machine) == (here.system, here.machine):
+        return []
+    return [f"pinned on {pinned.system} {pinned.machine}, the node is {here.system} {here.machine}"]
+
+
+def _minor(python: Python) -> list[str]:
+    return python.version.split(".")[:2]
+
+
+def _settle(answer: asyncio.Future[Inventory], done: asyncio.Task[Inventory]) -> None:
+    if answer.done():
+        return
+    if done.cancelled():
+        answer.cancel()
+    elif (error := done.exception()) is not None:
+        answer.set_exception(error)
+        answer.exception()  # Whoever asked has it; if nobody waits any more, that is no fault.
+    else:
+        answer.set_result(done.result())
+
+
+def _changes(executable: str) -> dict[str, int]:
+    """When each folder of packages last changed: installing and removing shows there."""
+    found = {}
+    roots = {Path(executable).parent.parent, Path(os.path.realpath(executable)).parent.parent}
+    homes = [Path.home() / ".local"]
+    for root in sorted({*roots, *homes}):
+        for pattern in ("lib/python3*/site-packages", "lib/python3*/dist-packages", "pyvenv.cfg"):
+            for path in root.glob(pattern):
+                found[str(path)] = path.stat().st_mtime_ns
+    return found

@@ -1,0 +1,278 @@
+"""Instances as detached process trees of this host, each in a directory of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import DomainError, TransientError
+from schemas.ids import DEFAULT_PROJECT
+from schemas.instances import Exit, Handle, Instance
+from schemas.specs import NodeSpec
+from services.chassis.clock import Clock
+from services.chassis.telemetry import logger
+from services.provisioner.providers import (
+    Drain,
+    ForeignHost,
+    Found,
+    NoCapacity,
+    OnExit,
+    Order,
+    ProviderFailed,
+    Vm,
+)
+from services.provisioner.providers.checkpoints import Checkpoints, Manifest
+from services.provisioner.providers.descriptions import description, node_of
+from services.provisioner.providers.directories import InstanceDirectory
+from services.provisioner.providers.identity import Identity, identity
+from services.provisioner.providers.inventories import Inventories, compare
+from services.provisioner.providers.processes import (
+    Ending,
+    Process,
+    end_all,
+    inside,
+    reaped,
+)
+from services.provisioner.providers.starting import PACKAGES, agent_of, spawn, told_exit
+
+KILL_SECONDS_MAX = 5.0
+STARTS_AT_ONCE_MAX = 8
+_OURS = ("CELLNODE_", "KAFKA_", "REDIS_")  # Instances reach no store, no bus, no Redis.
+
+log = logger("provisioner.local")
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """Where things lie and what limits hold."""
+
+    data: Path
+    store: Path
+    instances_max: int
+    drain_seconds_min: float = 5.0
+    drain_seconds_max: float = 30.0
+
+
+class LocalProvider:
+    """Makes, watches, adopts and removes the instances of one host."""
+
+    def __init__(self, settings: LocalSettings, clock: Clock) -> None:
+        data = settings.data.resolve()
+        self._settings = settings
+        self.on_exit: OnExit = _unheard
+        self._clock = clock
+        self._root = data / "instances"
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.identity: Identity = identity(data, clock)
+        self._checkpoints = Checkpoints(settings.store.resolve(), data / "cache")
+        self._environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(_OURS)
+        }
+        program = PACKAGES / "runtime" / "interpreter" / "inventory.py"
+        self._inventories = Inventories(program, self._environment, clock)
+        self._starting = asyncio.Semaphore(STARTS_AT_ONCE_MAX)
+        self._reserved: set[str] = set()
+        self._endings: dict[str, Ending] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def warm_up(self) -> None:
+        """Ask our own Python what it has, since the notebook's is often the same."""
+        with suppress(DomainError, TransientError):
+            await self._inventories.of(sys.executable)
+
+    async def prepare(self, spec: NodeSpec) -> None:
+        with suppress(DomainError, TransientError):
+            await self._fitting(spec)
+
+    async def create(self, order: Order) -> Vm:
+        directory = InstanceDirectory(self._root / order.instance)
+        if (agent := await self._present(directory)) is not None:
+            return self._watched(directory, agent)
+        self._reserve(order.instance)
+        try:
+            manifest = await self._fitting(order.spec)
+            async with self._starting:
+                agent = await self._start(directory, self._described(order, manifest))
+        finally:
+            self._reserved.discard(order.instance)
+        log.info("vm made", node=order.place, instance=order.instance, pid=agent.pid)
+        return self._watched(directory, agent)
+
+    async def adopt(self, instance: Instance) -> Exit | None:
+        """Taken up only if it is this very process of this boot; else it has ended."""
+        directory = InstanceDirectory(self._root / instance.instance)
+        handle = instance.handle
+        if handle is None or instance.instance in self._endings:
+            return None
+        self._check_host(handle)
+        agent = directory.agent() if handle.boot == self.identity.boot else None
+        if agent is None or (agent.pid, agent.start_time) != (handle.pid, handle.start_time):
+            return directory.exit(self._clock.now())
+        with suppress(ProcessLookupError):
+            self._watch(directory, agent)
+            return None
+        return await told_exit(directory, agent, self._clock)
+
+    async def remove(self, instance: str, handle: Handle | None, drain: Drain) -> None:
+        if handle is not None:
+            self._check_host(handle)
+        directory = InstanceDirectory(self._root / instance)
+        if (agent := directory.agent()) is not None:
+            await self._drained(instance, agent, drain)
+        self._forget(instance)
+        if left := await end_all(directory.path, KILL_SECONDS_MAX):
+            pids = ", ".join(str(process.pid) for process in left)
+            raise ProviderFailed(f"processes {pids} of {instance} do not end")
+        try:
+            await asyncio.to_thread(directory.remove)
+        except OSError as error:
+            raise ProviderFailed(f"{directory.path} cannot be removed: {error}") from error
+
+    async def found(self) -> list[Found]:
+        return await asyncio.to_thread(self._found)
+
+    async def close(self) -> None:
+        """Stop watching; the instances live on."""
+        for ending in self._endings.values():
+            ending.close()
+        self._endings.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _found(self) -> list[Found]:
+        """A directory without a readable description was never started, or is half removed."""
+        found = []
+        ours = self.identity.installation
+        for path in sorted(path for path in self._root.iterdir() if path.is_dir()):
+            written = InstanceDirectory(path).description()
+            if written.get("installation", ours) == ours:
+                place = str(written.get("place", f"{DEFAULT_PROJECT}/{node_of(path.name)}"))
+                found.append(Found(path.name, place))
+        return found
+
+    def _reserve(self, instance: str) -> None:
+        """A place among the most that may exist; those that are going still hold theirs."""
+        taken = {path.name for path in self._root.iterdir()} | self._reserved
+        if len(taken - {instance}) >= self._settings.instances_max:
+            raise NoCapacity(f"there are {len(taken)} instances of {self._settings.instances_max}")
+        self._reserved.add(instance)
+
+    async def _fitting(self, spec: NodeSpec) -> Manifest:
+        """The manifest, once checkpoint, Python and packages are known to fit; or Refused."""
+        manifest = await asyncio.to_thread(self._checkpoints.verified, spec.checkpoint)
+        compare(manifest, await self._inventories.of(manifest.python.executable))
+        return manifest
+
+    def _described(self, order: Order, manifest: Manifest) -> dict[str, Any]:
+        return {
+            **description(order),
+            "installation": self.identity.installation,
+            "store": str(self._checkpoints.cache),
+            "python": manifest.python.executable,
+            "drain_seconds_min": self._settings.drain_seconds_min,
+            "drain_seconds_max": self._settings.drain_seconds_max,
+        }
+
+    async def _present(self, directory: InstanceDirectory) -> Process | None:
+        """The agent of an earlier try; a half-made one is ended and cleared away."""
+        if not directory.path.exists():
+            return None
+        if (agent := directory.agent()) is not None:
+            return agent
+        for process in await asyncio.to_thread(inside, directory.path):
+            if (agent := await agent_of(directory, process.pid, self._clock)) is not None:
+                return agent
+        await end_all(directory.path, KILL_SECONDS_MAX)
+        await asyncio.to_thread(directory.remove)
+        return None
+
+    async def _start(self, directory: InstanceDirectory, description: dict[str, Any]) -> Process:
+        try:
+            socket = directory.make()
+            directory.describe({**description, "socket": str(socket)})
+            keeper = spawn(directory, self._environment)
+        except OSError as error:
+            raise ProviderFailed(f"{directory.instance} cannot be started: {error}") from error
+        self._keep(reaped(keeper), f"reap:{directory.instance}")
+        agent = await agent_of(directory, keeper, self._clock)
+        if agent is None:
+            lines = directory.exit(self._clock.now()).last_lines
+            raise ProviderFailed(f"{directory.instance} did not start: {' | '.join(lines[-3:])}")
+        return agent
+
+    def _watched(self, directory: InstanceDirectory, agent: Process) -> Vm:
+        try:
+            self._watch(directory, agent)
+        except ProcessLookupError:
+            self._keep(self._tell_exit(directory, agent), f"exit:{directory.instance}")
+        who = self.identity
+        handle = Handle(
+            provider="local",
+            installation=who.installation,
+            host=who.host,
+            boot=who.boot,
+            directory=str(directory.path),
+            pid=agent.pid,
+            start_time=agent.start_time,
+        )
+        return Vm(handle, f"unix:{directory.description().get('socket', '')}")
+
+    def _watch(self, directory: InstanceDirectory, agent: Process) -> None:
+        if directory.instance not in self._endings:
+            ending = self._endings[directory.instance] = Ending(agent)
+            watching = self._until_exit(directory, agent, ending)
+            self._keep(watching, f"watch:{directory.instance}")
+
+    async def _until_exit(
+        self, directory: InstanceDirectory, agent: Process, ending: Ending
+    ) -> None:
+        """It counts as watched until its exit is told, so that nobody tells less of it before."""
+        await ending.ended.wait()
+        if self._endings.get(directory.instance) is ending:
+            exit = await told_exit(directory, agent, self._clock)
+            if self._endings.get(directory.instance) is ending:
+                del self._endings[directory.instance]
+                self.on_exit(directory.instance, exit)
+
+    async def _tell_exit(self, directory: InstanceDirectory, agent: Process) -> None:
+        self.on_exit(directory.instance, await told_exit(directory, agent, self._clock))
+
+    async def _drained(self, instance: str, agent: Process, drain: Drain) -> None:
+        """Ask the agent to go, and give it its time."""
+        ending = self._endings.pop(instance, None)
+        try:
+            ending = ending or Ending(agent)
+        except ProcessLookupError:
+            return
+        try:
+            agent.send(drain.signal)
+            await asyncio.wait_for(ending.ended.wait(), drain.seconds_max)
+        except asyncio.TimeoutError:
+            log.warning("agent did not go in time", instance=instance, pid=agent.pid)
+        finally:
+            ending.close()
+
+    def _forget(self, instance: str) -> None:
+        if (ending := self._endings.pop(instance, None)) is not None:
+            ending.close()
+
+    def _check_host(self, handle: Handle) -> None:
+        ours = (self.identity.host, self.identity.installation)
+        if (handle.host, handle.installation) != ours:
+            raise ForeignHost(f"the instance lies on {handle.host}, this is {self.identity.host}")
+
+    def _keep(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _unheard(instance: str, exit: Exit) -> None:
+    """Until somebody listens: an exit that was missed is found by adopting."""

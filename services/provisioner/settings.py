@@ -1,0 +1,37 @@
+"""Settings of the provisioner: read from CELLNODE_PROVISIONER_*."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from services.chassis.settings import Settings
+from services.provisioner.providers.local import LocalSettings
+
+
+class ProvisionerSettings(Settings):
+    """Beside the shared ones; every limit has a ceiling."""
+
+    instances_max: int = Field(default=200, ge=1, le=10_000)  # On this host, going ones included.
+    creations_in_flight_max: int = Field(default=8, ge=1, le=64)
+    removals_in_flight_max: int = Field(default=64, ge=1, le=1_000)
+    resync_seconds: float = Field(default=15.0, ge=0.1, le=600)
+    drain_seconds_min: float = Field(default=5.0, ge=0, le=300)  # So long agents refuse, at least.
+    drain_seconds_max: float = Field(default=30.0, ge=0.1, le=3_600)  # Then they are killed.
+    deleting_seen_seconds: float = Field(default=1.0, ge=0, le=60)  # Wait for health to say it.
+    unknown_after_seconds: float = Field(default=30.0, ge=0.1, le=3_600)  # Then it is removed.
+
+    @model_validator(mode="after")
+    def _drain_fits(self) -> Self:
+        if self.drain_seconds_min > self.drain_seconds_max:
+            raise ValueError("drain_seconds_min is more than drain_seconds_max")
+        return self
+
+    def local(self) -> LocalSettings:
+        return LocalSettings(
+            data=self.cellnode_data,
+            store=self.cellnode_store,
+            instances_max=self.instances_max,
+            drain_seconds_min=self.drain_seconds_min,
+            drain_seconds_max=self.drain_seconds_max,
+        )
