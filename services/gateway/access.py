@@ -36,7 +36,7 @@ class AccessLog:
         skipped, self._skipped = self._skipped, 0
         log.info(
             "call",
-            request=call.request_id,
+            request=call.request_id.decode(),
             method=call.method.decode("ascii", "replace"),
             node=call.place,
             path=None if call.place else call.target[:200].decode("ascii", "backslashreplace"),

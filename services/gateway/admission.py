@@ -12,25 +12,25 @@ class Queue(Generic[_Waiting]):
 
     def __init__(self, places_max: int) -> None:
         self.places_max = places_max
-        self._waiting: dict[_Waiting, None] = {}
+        self.waiting: dict[_Waiting, None] = {}
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self.waiting)
 
     def enter(self, call: _Waiting) -> bool:
         """False when all places are taken: the caller refuses at once."""
-        if len(self._waiting) >= self.places_max:
+        if len(self.waiting) >= self.places_max:
             return False
-        self._waiting[call] = None
+        self.waiting[call] = None
         return True
 
     def leave(self, call: _Waiting) -> None:
-        self._waiting.pop(call, None)
+        self.waiting.pop(call, None)
 
     def first(self) -> _Waiting | None:
-        return next(iter(self._waiting), None)
+        return next(iter(self.waiting), None)
 
     def take_all(self) -> list[_Waiting]:
-        waiting = list(self._waiting)
-        self._waiting.clear()
+        waiting = list(self.waiting)
+        self.waiting.clear()
         return waiting

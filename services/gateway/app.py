@@ -38,7 +38,7 @@ async def gateway(process: Process[GatewaySettings]) -> AsyncIterator[Gateway]:
     forwarder = Forwarder(measures, now=clock.monotonic, roll=clock.random)
 
     def endpoint(instance: str, url: str) -> Endpoint:
-        return Endpoint(instance, url, Pool(instance, url, forwarder, clock.monotonic))
+        return Endpoint(instance, url, Pool(instance, url, forwarder))
 
     copy = LocalCopy(
         settings.cellnode_partitions,

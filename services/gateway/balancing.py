@@ -23,7 +23,9 @@ _Load = TypeVar("_Load", bound=Load)
 
 def ahead_of(expected_us: float) -> int:
     """How many calls an instance may hold at once: about AHEAD_US of expected work."""
-    return max(1, min(AHEAD_MAX, int(AHEAD_US / max(expected_us, 1.0))))
+    if expected_us * AHEAD_MAX <= AHEAD_US:
+        return AHEAD_MAX
+    return int(AHEAD_US / expected_us) or 1
 
 
 def smoothed(expected_us: float, seen_us: float) -> float:
@@ -38,18 +40,15 @@ def pick(endpoints: Sequence[_Load], roll: Callable[[], float]) -> _Load | None:
     count = len(endpoints)
     start = int(roll() * count)
     roomy: list[_Load] = []
-    for offset in range(count):
-        endpoint = endpoints[(start + offset) % count]
+    for place in range(start - count, start):
+        endpoint = endpoints[place]
         if not endpoint.in_flight:
             return endpoint
         if endpoint.in_flight < endpoint.ahead_max:
             roomy.append(endpoint)
     if len(roomy) < 2:
         return roomy[0] if roomy else None
-    first, second = roomy[0], roomy[1 + int(roll() * (len(roomy) - 1))]
-    return first if expected_work_us(first) <= expected_work_us(second) else second
-
-
-def expected_work_us(endpoint: Load) -> float:
-    """When a call sent now would start, as far as one can tell."""
-    return endpoint.in_flight * max(endpoint.expected_us, 1.0)
+    first, second = roomy[0], roomy[1 if len(roomy) == 2 else 1 + int(roll() * (len(roomy) - 1))]
+    if first.in_flight * first.expected_us <= second.in_flight * second.expected_us:
+        return first
+    return second

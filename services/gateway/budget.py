@@ -11,13 +11,13 @@ class ResendBudget:
     """A purse: every call puts a share in, every second attempt takes one out."""
 
     def __init__(self) -> None:
+        self.calls = 0  # Since the last attempt was paid for; counted by the caller.
         self._saved = BURST
-
-    def earn(self) -> None:
-        self._saved = min(SAVED_MAX, self._saved + SHARE)
 
     def spend(self) -> bool:
         """False when there is nothing left: the call is not sent again."""
+        self._saved = min(SAVED_MAX, self._saved + SHARE * self.calls)
+        self.calls = 0
         if self._saved < 1.0:
             return False
         self._saved -= 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from schemas.http import PROBLEMS
-from services.gateway.problems import PROBLEM_HEADS, problem_body, status_line
+from services.gateway.problems import PROBLEM_HEADS, STATUS_LINES, problem_body, status_line
 
 if TYPE_CHECKING:
     from services.gateway.clients import ClientConnection
@@ -18,78 +18,59 @@ NEVER = float("inf")
 class Call:
     """A request from its first byte to the last byte of its one answer."""
 
-    __slots__ = (
-        "answer_bytes",
-        "attempts",
-        "body",
-        "client",
-        "close",
-        "code",
-        "deadline",
-        "ended",
-        "endpoint",
-        "headers",
-        "http10",
-        "method",
-        "node",
-        "parts",
-        "place",
-        "refusal",
-        "repeatable",
-        "request_id",
-        "size",
-        "started",
-        "status",
-        "target",
-        "tried",
-        "upstream",
-        "whole",
-    )  # fmt: skip
+    # What holds until it is changed; an attribute costs a call only when it is set.
+    method = b""
+    target = b""
+    body = b""
+    parts: list[bytes] | None = None  # Of a body that came in several.
+    size = 0  # Bytes of the body so far.
+    http10 = False
+    whole = False  # The last byte of the request has come.
+    close = False  # The connection ends with this answer.
+    refusal: tuple[str, str] | None = None  # Problem code and detail, found while reading.
+    request_id = b""
+    place = ""
+    node: RoutedNode | None = None
+    repeatable = False  # May be executed twice: idempotent node or Idempotency-Key.
+    deadline = NEVER
+    endpoint: Endpoint | None = None  # Holds one of its permits.
+    upstream: Upstream | None = None
+    attempts = 0
+    tried: tuple[Endpoint, ...] = ()  # Refused it or were lost with it.
+    ended = False  # Answered, or nobody waits for the answer any more.
+    status = 0
+    code = ""  # Of the gateway's own problem, for the log.
+    answer_bytes = 0
 
     def __init__(self, client: ClientConnection, started: float) -> None:
         self.client = client
         self.started = started
-        self.method = b""
-        self.target = b""
         self.headers: dict[bytes, bytes] = {}
-        self.parts: list[bytes] = []
-        self.size = 0  # Bytes of the body so far.
-        self.body = b""
-        self.http10 = False
-        self.whole = False  # The last byte of the request has come.
-        self.close = False  # The connection ends with this answer.
-        self.refusal: tuple[str, str] | None = None  # Problem code and detail, found while reading.
-        self.request_id = ""
-        self.place = ""
-        self.node: RoutedNode | None = None
-        self.repeatable = False  # May be executed twice: idempotent node or Idempotency-Key.
-        self.deadline = NEVER
-        self.endpoint: Endpoint | None = None  # Holds one of its permits.
-        self.upstream: Upstream | None = None
-        self.attempts = 0
-        self.tried: tuple[Endpoint, ...] = ()  # Refused it or were lost with it.
-        self.ended = False  # Answered, or nobody waits for the answer any more.
-        self.status = 0
-        self.code = ""  # Of the gateway's own problem, for the log.
-        self.answer_bytes = 0
 
     def answer(self, status: int, headers: bytes, body: bytes) -> None:
         """Give the whole answer at once and end the call."""
         self.status = status
         self.answer_bytes = len(body)
-        shown = b"" if self.method == b"HEAD" else body
-        self.client.write(self.head(status, headers, len(body)) + shown)
+        if self.close or self.http10 or self.method == b"HEAD" or self.client.site.is_draining:
+            head = self.head(status, headers, len(body))
+            self.client.write(head if self.method == b"HEAD" else head + body)
+        else:
+            first = STATUS_LINES.get(status) or status_line(status)
+            self.client.write(
+                b"%b%bX-Request-ID: %b\r\nContent-Length: %d\r\n\r\n%b"
+                % (first, headers, self.request_id, len(body), body)
+            )
         self.end()
 
     def refuse(self, code: str, detail: str, headers: bytes = b"") -> None:
         """Give one of the gateway's own problems as the answer."""
         self.code = code
-        body = problem_body(code, detail, self.request_id)
+        body = problem_body(code, detail, self.request_id.decode())
         self.answer(PROBLEMS[code].status, PROBLEM_HEADS[code] + headers, body)
 
     def head(self, status: int, headers: bytes, length: int | None) -> bytes:
         """Status line and headers; `length` None means that the body comes in chunks."""
-        if self.client.is_draining:
+        if self.client.site.is_draining:
             self.close = True
         if length is not None:
             framing = b"Content-Length: %d\r\n" % length
@@ -101,13 +82,8 @@ class Call:
             framing += b"Connection: close\r\n"
         elif self.http10:
             framing += b"Connection: keep-alive\r\n"
-        request_id = self.request_id.encode()
-        return b"%b%bX-Request-ID: %b\r\n%b\r\n" % (
-            status_line(status),
-            headers,
-            request_id,
-            framing,
-        )
+        first = status_line(status)
+        return b"%b%bX-Request-ID: %b\r\n%b\r\n" % (first, headers, self.request_id, framing)
 
     def end(self) -> None:
         """The answer is complete: the connection may go on with its next request."""

@@ -42,14 +42,14 @@ class Site(Protocol):
     def handle(self, call: Call) -> None: ...
     def wants_body(self, call: Call) -> bool: ...
     def abandoned(self, call: Call) -> None: ...
-    def finished(self, call: Call) -> None: ...
+    def finished(self, call: Call) -> float: ...
 
 
 class ClientConnection(asyncio.Protocol):
     """Reads calls, hands them on one at a time, writes answers with back-pressure."""
 
     def __init__(self, site: Site) -> None:
-        self._site = site
+        self.site = site
         self._transport: asyncio.Transport
         self._intake = Intake(self, site.limits, site.now)
         self.current: Call | None = None  # Given to the gateway, not answered yet.
@@ -65,10 +65,6 @@ class ClientConnection(asyncio.Protocol):
         )
 
     @property
-    def is_draining(self) -> bool:
-        return self._site.is_draining
-
-    @property
     def is_write_paused(self) -> bool:
         return self._write_paused_since is not None
 
@@ -77,8 +73,8 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance.
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES_MAX)
-        self.phase_since = self._site.now()
-        self._site.opened(self)
+        self.phase_since = self.site.now()
+        self.site.opened(self)
 
     def data_received(self, data: bytes) -> None:
         if self._intake.deaf:
@@ -95,11 +91,11 @@ class ClientConnection(asyncio.Protocol):
         call, self.current = self.current, None
         if call is not None and not call.ended:
             call.ended = True
-            self._site.abandoned(call)
-        self._site.closed(self)
+            self.site.abandoned(call)
+        self.site.closed(self)
 
     def pause_writing(self) -> None:
-        self._write_paused_since = self._site.now()
+        self._write_paused_since = self.site.now()
 
     def resume_writing(self) -> None:
         self._write_paused_since = None
@@ -112,7 +108,7 @@ class ClientConnection(asyncio.Protocol):
         """A whole request, or the refusal of one, has been read."""
         if self.current is None and not self._backlog:
             self.current = call
-            self._site.handle(call)
+            self.site.handle(call)
             return
         self._backlog.append(call)
         if len(self._backlog) == PIPELINED_MAX and not self.is_closed:
@@ -122,7 +118,7 @@ class ClientConnection(asyncio.Protocol):
         """The client asks before it sends the body; false if the answer needs no body."""
         if self.current is not None or call.http10:
             return True  # It sends the body anyway after a while.
-        if not self._site.wants_body(call):
+        if not self.site.wants_body(call):
             return False
         self._transport.write(CONTINUE)
         return True
@@ -140,12 +136,12 @@ class ClientConnection(asyncio.Protocol):
 
     def finished(self, call: Call) -> None:
         """The answer of the current call has been written."""
-        self._site.finished(call)
+        now = self.site.finished(call)
         if self.current is not call:
             return
         self.current = None
         self.resume_source = None
-        self.phase_since = self._site.now()
+        self.phase_since = now
         if call.close:
             self._end(call)
         elif self._backlog and not self._advancing:
@@ -156,7 +152,7 @@ class ClientConnection(asyncio.Protocol):
         self._advancing = True
         while self._backlog and self.current is None and not self.is_closed:
             self.current = self._backlog.popleft()
-            self._site.handle(self.current)
+            self.site.handle(self.current)
         self._advancing = False
         if len(self._backlog) < PIPELINED_MAX and not self.is_closed:
             self._transport.resume_reading()
@@ -169,7 +165,7 @@ class ClientConnection(asyncio.Protocol):
         if call.whole:
             self._transport.close()
             return
-        self._lingering_since = self._site.now()
+        self._lingering_since = self.site.now()
         if self._transport.can_write_eof():
             self._transport.write_eof()
 
@@ -186,7 +182,7 @@ class ClientConnection(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """Cut a client that takes too long over what it does now."""
-        patience = self._site.patience
+        patience = self.site.patience
         if self._lingering_since is not None:
             if now - self._lingering_since > LINGER_SECONDS:
                 self._transport.abort()
@@ -206,5 +202,5 @@ class ClientConnection(asyncio.Protocol):
                 self._intake.refuse_reading("request-timeout", "The head took too long.")
         else:
             needed_seconds = reading.size / patience.body_bytes_per_second_min
-            if waited_seconds > patience.body_seconds + needed_seconds:
+            if waited_seconds > patience.head_seconds + patience.body_seconds + needed_seconds:
                 self._intake.refuse_reading("request-timeout", "The body took too long.")

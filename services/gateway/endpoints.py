@@ -50,8 +50,8 @@ class Endpoint:
     def served(self, execution_us: float) -> None:
         self._failures = self._refusals = 0
         if execution_us:
-            self.expected_us = smoothed(self.expected_us, execution_us)
-            self.ahead_max = ahead_of(self.expected_us)
+            self.expected_us = expected_us = smoothed(self.expected_us, execution_us)
+            self.ahead_max = ahead_of(expected_us)
 
     def failed(self, now: float) -> None:
         self._failures += 1
@@ -85,8 +85,6 @@ class RoutedNode:
 
     def candidates(self, tried: tuple[Endpoint, ...], now: float) -> tuple[Endpoint, ...]:
         """Not the busy; those avoided, or tried by this call, only if nobody else is left."""
-        if now >= self.troubled_until and not tried:
-            return self.endpoints
         free = tuple(one for one in self.endpoints if one.busy_until <= now)
         untried = tuple(one for one in free if one not in tried)
         calm = tuple(one for one in untried if one.avoided_until <= now)

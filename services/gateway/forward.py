@@ -41,14 +41,15 @@ class Forwarder:
         """Take a call on; it is answered within its deadline, whatever happens."""
         facts = node.facts
         call.node = node
-        call.deadline = self._now() + min(facts.deadline_seconds, timeout_seconds)
+        call.deadline = call.started + min(facts.deadline_seconds, timeout_seconds)
         call.repeatable = facts.idempotent or b"idempotency-key" in call.headers
         self._active.add(call)
-        self._budget.earn()
+        self._budget.calls += 1
         if not self._is_ticking:
             self._is_ticking = True
             asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
-        self._dispatch(call, node)
+        if node.queue.waiting or not self._try_send(call, node, call.started):
+            self._wait(call, node)
 
     def abandon(self, call: Call) -> None:
         """Its client has gone: the work is cancelled and the permit returned."""
@@ -67,15 +68,17 @@ class Forwarder:
     def _dispatch(self, call: Call, node: RoutedNode) -> None:
         if not node.endpoints:
             self._refuse_unserved(call, node)
-        elif len(node.queue) or not self._try_send(call, node):
+        elif node.queue.waiting or not self._try_send(call, node, self._now()):
             self._wait(call, node)
 
-    def _try_send(self, call: Call, node: RoutedNode) -> bool:
-        candidates = node.candidates(call.tried, self._now())
-        endpoint = pick(candidates, self._roll) if candidates else None
+    def _try_send(self, call: Call, node: RoutedNode, now: float) -> bool:
+        if now >= node.troubled_until and not call.tried:
+            endpoint = pick(node.endpoints, self._roll)
+        else:
+            endpoint = pick(node.candidates(call.tried, now), self._roll)
         if endpoint is None:
             return False
-        self._send(call, node, endpoint)
+        self._send(call, node, endpoint, now)
         return True
 
     def _wait(self, call: Call, node: RoutedNode) -> None:
@@ -88,22 +91,19 @@ class Forwarder:
     def _pump(self, node: RoutedNode) -> None:
         """There may be room: whoever waits longest goes first."""
         queue = node.queue
-        while (call := queue.first()) is not None and node.endpoints:
-            candidates = node.candidates(call.tried, self._now())
-            endpoint = pick(candidates, self._roll) if candidates else None
-            if endpoint is None:
+        while (call := queue.first()) is not None:
+            if not self._try_send(call, node, self._now()):
                 return
             queue.leave(call)
-            self._send(call, node, endpoint)
 
-    def _send(self, call: Call, node: RoutedNode, endpoint: Endpoint) -> None:
+    def _send(self, call: Call, node: RoutedNode, endpoint: Endpoint, now: float) -> None:
         endpoint.in_flight += 1
         call.endpoint = endpoint
         call.attempts += 1
-        left_ms = max(1, int((call.deadline - self._now()) * 1000))
+        left_ms = int((call.deadline - now) * 1000) or 1
         head = b"%bX-Request-ID: %b\r\n%b: %d\r\nContent-Length: %d\r\n%b\r\n" % (
             node.request_line(endpoint),
-            call.request_id.encode(),
+            call.request_id,
             _TIMEOUT_MS,
             left_ms,
             len(call.body),
@@ -124,13 +124,14 @@ class Forwarder:
         else:
             endpoint.served(answer.execution_us)
             self._active.discard(call)
-            call.answer(answer.status, b"".join(answer.headers), answer.body())
-        self._pump(node)
+            call.answer(answer.status, answer.headers, answer.body)
+        if node.queue.waiting:
+            self._pump(node)
 
     def streams(self, call: Call, answer: Answer) -> None:
         call.status = answer.status
         length = None if answer.chunked else answer.length
-        call.client.write(call.head(answer.status, b"".join(answer.headers), length))
+        call.client.write(call.head(answer.status, answer.headers, length))
 
     def streamed(self, call: Call, answer: Answer) -> None:
         endpoint, node = self._release(call)
@@ -244,8 +245,8 @@ def unserved(node: RoutedNode) -> tuple[str, str]:
 
 def _passed_headers(call: Call) -> bytes:
     headers = call.headers
-    lines = b"Content-Type: %b\r\n" % headers.get(b"content-type", b"application/json")
-    for name in _TRACED:
-        if name in headers:
-            lines += b"%b: %b\r\n" % (name, headers[name])
-    return lines
+    kind = b"Content-Type: %b\r\n" % headers.get(b"content-type", b"application/json")
+    if b"traceparent" not in headers:
+        return kind
+    traced = [b"%b: %b\r\n" % (name, headers[name]) for name in _TRACED if name in headers]
+    return kind + b"".join(traced)

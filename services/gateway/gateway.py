@@ -15,6 +15,7 @@ from services.gateway.intake import IntakeLimits
 from services.gateway.local_copy import LocalCopy
 from services.gateway.measures import Measures
 
+TARGETS_MAX = 4096
 _EXECUTE = re.compile(rb"(?:http://[^/?#]*)?/v1/nodes/([^/:?#]+):execute(?:\?.*)?")
 _NAME = re.compile(NAME_PATTERN.strip("^$"))
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=-]{1,128}")
@@ -51,8 +52,9 @@ class Gateway:
         self._forwarder = forwarder
         self._measures = measures
         self._access = access
-        self._token = token[:12]
+        self._token = token[:12].encode()
         self._counted = 0
+        self._names: dict[bytes, str] = {}  # What targets were found to mean.
         self._ready = ready
         self._process_metrics = process_metrics
         self._connections_max = connections_max
@@ -73,7 +75,7 @@ class Gateway:
         now = self.now()
         for client in list(self.clients):
             client.sweep(now)
-        self._copy.sweep(now)
+        self._copy.sweep()
 
     # Calls.
 
@@ -83,18 +85,27 @@ class Gateway:
         if call.refusal is not None:
             call.refuse(*call.refusal)
             return
-        asked = _EXECUTE.fullmatch(call.target)
-        if asked is None:
+        name = self._names.get(call.target) or self._name_in(call.target)
+        if not name:
             self._inspect(call)
         elif call.method != b"POST":
             call.refuse("method-not-allowed", "A node is called with POST.", b"Allow: POST\r\n")
         else:
-            self._execute(call, asked.group(1).decode())
+            self._execute(call, name)
+
+    def _name_in(self, target: bytes) -> str:
+        """The node that the target calls; empty if it calls none."""
+        asked = _EXECUTE.fullmatch(target)
+        if asked is None:
+            return ""
+        if len(self._names) >= TARGETS_MAX:
+            self._names.clear()
+        name = self._names[target] = asked.group(1).decode("latin-1")
+        return name
 
     def wants_body(self, call: Call) -> bool:
         """Whether to ask for the body of a call that waits to send it."""
-        asked = _EXECUTE.fullmatch(call.target)
-        return asked is not None and call.method == b"POST"
+        return call.method == b"POST" and bool(self._name_in(call.target))
 
     def abandoned(self, call: Call) -> None:
         """The client has gone before its answer."""
@@ -102,21 +113,24 @@ class Gateway:
         call.status = 499
         self.finished(call)
 
-    def finished(self, call: Call) -> None:
+    def finished(self, call: Call) -> float:
+        """Count and log the call; tells the time."""
         now = self.now()
         self._measures.answered(call.status, now - call.started)
         self._access.write(call, now)
+        return now
 
     def _identify(self, call: Call) -> None:
         given = call.headers.get(b"x-request-id")
         if given is not None and _REQUEST_ID.fullmatch(given):
-            call.request_id = given.decode()
+            call.request_id = given
             return
         self._counted += 1
-        call.request_id = f"{self._token}-{self._counted:x}"
+        call.request_id = b"%b-%x" % (self._token, self._counted)
 
     def _execute(self, call: Call, name: str) -> None:
-        project = call.headers.get(b"cellnode-project", b"").decode("latin-1") or DEFAULT_PROJECT
+        given = call.headers.get(b"cellnode-project")
+        project = given.decode("latin-1") if given else DEFAULT_PROJECT
         call.place = f"{project}/{name}"
         node = self._copy.nodes.get(call.place)
         timeout_seconds = self._timeout_seconds(call)

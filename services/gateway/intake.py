@@ -53,6 +53,8 @@ class Intake:
         self.call: Call | None = None  # Being read.
         self.in_body = False
         self.deaf = False  # Nothing more is read on this connection.
+        self._headers_max = limits.headers_max
+        self._head_bytes_max = limits.head_bytes_max
         self._headers = 0
         self._head_bytes = 0
         self._unframed_bytes = 0  # Raw bytes since the last step forward.
@@ -89,7 +91,6 @@ class Intake:
     def on_message_begin(self) -> None:
         now = self._now()
         self.call = Call(self._client, now)
-        self.in_body = False
         self._headers = self._head_bytes = 0
         self._client.phase_since = now
 
@@ -103,11 +104,8 @@ class Intake:
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers += 1
         self._head_bytes += len(name) + len(value)
-        limits = self._limits
-        if self._headers > limits.headers_max:
-            self._refuse("headers-too-large", f"There are over {limits.headers_max} headers.")
-        if self._head_bytes > limits.head_bytes_max:
-            self._refuse("headers-too-large", f"The head is over {limits.head_bytes_max} bytes.")
+        if self._headers > self._headers_max or self._head_bytes > self._head_bytes_max:
+            self._refuse_head()
         name = name.lower()
         if name in READ_HEADERS and not self.in_body:  # In the body they are trailers.
             headers = self._reading().headers
@@ -120,7 +118,6 @@ class Intake:
         parser = self._parser
         call.method = parser.get_method()
         self._stepped = self.in_body = True
-        self._client.phase_since = self._now()
         version = parser.get_http_version()
         if version != "1.1":
             call.http10 = True
@@ -147,6 +144,12 @@ class Intake:
 
     def on_body(self, part: bytes) -> None:
         call = self._reading()
+        if not call.size:
+            call.body = part
+            call.size = len(part)
+            return
+        if call.parts is None:
+            call.parts = [call.body]
         call.size += len(part)
         if call.size > self._limits.body_bytes_max:
             self._too_large()
@@ -156,8 +159,9 @@ class Intake:
         call = self._reading()
         call.whole = True
         call.close = self.deaf = not self._parser.should_keep_alive()
-        call.body = call.parts[0] if len(call.parts) == 1 else b"".join(call.parts)
-        call.parts.clear()
+        if call.parts is not None:
+            call.body = b"".join(call.parts)
+            call.parts = None
         self.call, self.in_body, self._stepped = None, False, True
         self._client.received(call)
 
@@ -166,6 +170,11 @@ class Intake:
     def _reading(self) -> Call:
         assert self.call is not None, "the parser begins every message"
         return self.call
+
+    def _refuse_head(self) -> None:
+        limits = self._limits
+        allowed = f"{limits.headers_max} headers and {limits.head_bytes_max} bytes"
+        self._refuse("headers-too-large", f"A head may have {allowed}.")
 
     def _too_large(self) -> None:
         limit = self._limits.body_bytes_max
@@ -182,6 +191,6 @@ class Intake:
             return
         self.deaf = True
         call = self.call or Call(self._client, self._now())
-        call.parts.clear()
+        call.parts, call.body = None, b""
         call.refusal, call.close, self.call = (code, detail), True, None
         self._client.received(call)

@@ -71,10 +71,10 @@ class LocalCopy:
         """The projection said at this time that the partition is as we know it."""
         self._written_at_ms[partition] = at_ms
 
-    def sweep(self, now: float) -> None:
+    def sweep(self) -> None:
         for node in self.nodes.values():
             for endpoint in node.endpoints:
-                endpoint.pool.sweep(now)
+                endpoint.pool.sweep()
 
     # What changes it.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol, cast
 
 import httptools
@@ -13,40 +12,31 @@ from schemas.http import BODY_BYTES_MAX
 from services.gateway.calls import Call
 
 CONNECT_SECONDS_MAX = 2.0
-IDLE_SECONDS_MAX = 4.0  # Well below the agent's own, so that it never closes as we send.
-DEPTH_MAX = 1  # Calls on one connection at once.
+IDLE_SWEEPS_MAX = 4  # Seconds; well below the agent's own, so that it never closes as we send.
+DEPTH_MAX = 16  # Calls on one connection at once.
 BUFFERED_BYTES_MAX = 64 * 1024  # A larger answer is passed on while it comes.
 HEAD_BYTES_MAX = 32 * 1024
-HEADERS_MAX = 100
+HEADER_COST_BYTES = 256  # What each header counts for beside its bytes.
 INTERIMS_MAX = 8
 READ_PAUSE_BYTES = 64 * 1024
 _PASSED_ON = frozenset({b"content-type", b"retry-after"})
-_KEPT_INSIDE = frozenset({b"cellnode-not-executed", b"cellnode-timeout-ms", b"cellnode-errors"})
+_KEPT_INSIDE = frozenset({b"cellnode-timeout-ms", b"cellnode-errors"})
 
 
 class Answer:
     """What an instance answers to one call, as far as it has come."""
 
-    __slots__ = (
-        "chunked", "execution_us", "headers", "instance", "interims", "length", "not_executed",
-        "parts", "size", "status", "streams",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.headers: list[bytes] = []  # Those passed on, as lines.
-        self.length: int | None = None
-        self.chunked = False
-        self.execution_us = 0.0
-        self.instance = b""
-        self.not_executed = False
-        self.parts: list[bytes] = []
-        self.size = 0
-        self.streams = False  # Its head has gone to the client.
-        self.interims = 0
-
-    def body(self) -> bytes:
-        return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
+    status = 0
+    headers = b""  # Those passed on, as lines.
+    length: int | None = None
+    chunked = False
+    execution_us = 0.0
+    instance = b""
+    not_executed = False
+    body = b""
+    size = 0
+    streams = False  # Its head has gone to the client.
+    interims = 0
 
 
 class Owner(Protocol):
@@ -76,12 +66,13 @@ class Upstream(asyncio.Protocol):
         self._why = ""
         self.is_closed = False
         self.is_listed = False  # The pool may send more on it.
-        self.idle_since = 0.0
+        self.idle_sweeps = 0  # Since it was used last.
 
     # Out.
 
     def send(self, call: Call, head: bytes) -> None:
         self.calls.append(call)
+        self.idle_sweeps = 0
         call.upstream = self
         if len(call.body) <= BUFFERED_BYTES_MAX:
             self._transport.write(head + call.body)
@@ -153,28 +144,24 @@ class Upstream(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         answer = self._current()
-        name = name.lower()
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > HEAD_BYTES_MAX or len(answer.headers) > HEADERS_MAX:
+        self._head_bytes += len(name) + len(value) + HEADER_COST_BYTES
+        if self._head_bytes > HEAD_BYTES_MAX:
             self._raise("its head is too large")
-        if name.startswith(b"cellnode-"):
-            self._own_header(answer, name, value)
-        elif name in _PASSED_ON:
-            answer.headers.append(b"%b: %b\r\n" % (name, value))
-        elif name == b"content-length":
+        lower = name.lower()
+        if lower == b"content-length":
             answer.length = int(value)
-        elif name == b"transfer-encoding":
-            answer.chunked = value.lower() == b"chunked"
-
-    def _own_header(self, answer: Answer, name: bytes, value: bytes) -> None:
-        if name == b"cellnode-not-executed":
-            answer.not_executed = value == b"true"
-        elif name == b"cellnode-instance":
+        elif lower == b"cellnode-instance":
             answer.instance = value
-        elif name == b"cellnode-execution-us" and value.isdigit() and len(value) < 16:
+            answer.headers += self._pool.instance_line
+        elif lower == b"cellnode-execution-us" and value.isdigit() and len(value) < 16:
             answer.execution_us = float(value)
-        if name not in _KEPT_INSIDE:
-            answer.headers.append(b"%b: %b\r\n" % (name, value))
+            answer.headers += b"Cellnode-Execution-Us: %b\r\n" % value
+        elif lower == b"cellnode-not-executed":
+            answer.not_executed = value == b"true"
+        elif lower == b"transfer-encoding":
+            answer.chunked = value.lower() == b"chunked"
+        elif lower in _PASSED_ON or (lower.startswith(b"cellnode-") and lower not in _KEPT_INSIDE):
+            answer.headers += b"%b: %b\r\n" % (name, value)
 
     def on_headers_complete(self) -> None:
         answer = self._current()
@@ -192,7 +179,7 @@ class Upstream(asyncio.Protocol):
 
     def _interim(self, answer: Answer) -> None:
         answer.interims += 1
-        answer.headers.clear()
+        answer.headers = b""
         if answer.interims > INTERIMS_MAX or answer.status == 101:
             self._raise("it sent interim answers without end")
 
@@ -217,12 +204,12 @@ class Upstream(asyncio.Protocol):
         if answer.size > BODY_BYTES_MAX:
             self._too_large(answer)
         if not answer.streams:
-            answer.parts.append(part)
-            if answer.chunked and answer.size > BUFFERED_BYTES_MAX:
-                self._begin_stream(answer)
-                part = answer.body()
-        if answer.streams:
-            self._pass_on(answer, part)
+            answer.body = answer.body + part if answer.body else part  # At most what is buffered.
+            if not answer.chunked or answer.size <= BUFFERED_BYTES_MAX:
+                return
+            self._begin_stream(answer)
+            part = answer.body
+        self._pass_on(answer, part)
 
     def _pass_on(self, answer: Answer, part: bytes) -> None:
         call = self.calls[0]
@@ -269,11 +256,11 @@ class Upstream(asyncio.Protocol):
 class Pool:
     """All connections to one instance; the one used last is used first."""
 
-    def __init__(self, instance: str, url: str, owner: Owner, now: Callable[[], float]) -> None:
+    def __init__(self, instance: str, url: str, owner: Owner) -> None:
         self.instance_bytes = instance.encode()
+        self.instance_line = b"Cellnode-Instance: %b\r\n" % self.instance_bytes
         self.owner = owner
         self._url = url
-        self._now = now
         self._usable: list[Upstream] = []
         self._pending: deque[tuple[Call, bytes]] = deque()
         self._opening: set[asyncio.Task[None]] = set()
@@ -304,7 +291,6 @@ class Pool:
         if not upstream.is_listed:
             upstream.is_listed = True
             self._usable.append(upstream)
-        upstream.idle_since = self._now()
         if self._pending:
             self.send(*self._pending.popleft())
 
@@ -313,10 +299,11 @@ class Pool:
             upstream.is_listed = False
             self._usable.remove(upstream)
 
-    def sweep(self, now: float) -> None:
-        """Close what was idle for long, before the agent does."""
-        for upstream in list(self._usable):
-            if not upstream.calls and now - upstream.idle_since > IDLE_SECONDS_MAX:
+    def sweep(self) -> None:
+        """Once a second: close what was idle for long, before the agent does."""
+        for upstream in [one for one in self._usable if not one.calls]:
+            upstream.idle_sweeps += 1
+            if upstream.idle_sweeps > IDLE_SWEEPS_MAX:
                 upstream.close()
 
     def retire(self) -> None:
