@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from typing import cast
+
 import httptools
 
 from schemas.http import INSTANCE_HEADER
@@ -85,8 +87,7 @@ class AgentConnection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it.
 
     def data_received(self, data: bytes) -> None:
         try:
