@@ -9,9 +9,8 @@ import asyncio
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
-
 from typing import cast
+from urllib.parse import urlsplit
 
 import httptools
 
