@@ -50,8 +50,8 @@ class Endpoint:
     def served(self, execution_us: float) -> None:
         self._failures = self._refusals = 0
         if execution_us:
-            self.expected_us = expected_us = smoothed(self.expected_us, execution_us)
-            self.ahead_max = ahead_of(expected_us)
+            self.expected_us = smoothed(self.expected_us, execution_us)
+            self.ahead_max = ahead_of(self.expected_us)
 
     def failed(self, now: float) -> None:
         self._failures += 1

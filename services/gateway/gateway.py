@@ -81,7 +81,12 @@ class Gateway:
 
     def handle(self, call: Call) -> None:
         """Give the call to whoever answers it."""
-        self._identify(call)
+        given = call.headers.get(b"x-request-id")
+        if given is not None and _REQUEST_ID.fullmatch(given):
+            call.request_id = given
+        else:
+            self._counted += 1
+            call.request_id = b"%b-%x" % (self._token, self._counted)
         if call.refusal is not None:
             call.refuse(*call.refusal)
             return
@@ -120,21 +125,15 @@ class Gateway:
         self._access.write(call, now)
         return now
 
-    def _identify(self, call: Call) -> None:
-        given = call.headers.get(b"x-request-id")
-        if given is not None and _REQUEST_ID.fullmatch(given):
-            call.request_id = given
-            return
-        self._counted += 1
-        call.request_id = b"%b-%x" % (self._token, self._counted)
-
     def _execute(self, call: Call, name: str) -> None:
         given = call.headers.get(b"cellnode-project")
         project = given.decode("latin-1") if given else DEFAULT_PROJECT
         call.place = f"{project}/{name}"
         node = self._copy.nodes.get(call.place)
-        timeout_seconds = self._timeout_seconds(call)
-        if timeout_seconds is None:
+        timeout_seconds = NEVER
+        if b"x-request-timeout" in call.headers:
+            timeout_seconds = _seconds(call.headers[b"x-request-timeout"])
+        if timeout_seconds <= 0:
             call.refuse("bad-request", "X-Request-Timeout is a number of seconds above 0.")
         elif node is None:
             self._refuse_unknown(call, project, name)
@@ -153,13 +152,6 @@ class Gateway:
             call.refuse("starting", "The gateway has not seen every partition yet.")
         else:
             call.refuse("node-unknown", f"There is no node {call.place}.")
-
-    def _timeout_seconds(self, call: Call) -> float | None:
-        given = call.headers.get(b"x-request-timeout")
-        if given is None:
-            return NEVER
-        seconds = float(given) if _SECONDS.fullmatch(given) else 0.0
-        return seconds if seconds > 0 else None
 
     # The gateway's own pages.
 
@@ -199,3 +191,8 @@ class Gateway:
             "projection_age_seconds": self._copy.age_seconds(),
             "partitions_seen": self._copy.partitions_seen,
         }
+
+
+def _seconds(given: bytes) -> float:
+    """0 when it is no number of seconds."""
+    return float(given) if _SECONDS.fullmatch(given) else 0.0

@@ -22,6 +22,7 @@ READ_HEADERS = frozenset(
         b"x-request-id", b"x-request-timeout",
     }
 )  # fmt: skip
+BEGUN = "the parser begins every message"
 VERSIONS = frozenset({"1.0", "1.1"})
 CHUNK_OVERHEAD_BYTES_MAX = 64 * 1024
 
@@ -95,7 +96,8 @@ class Intake:
         self._client.phase_since = now
 
     def on_url(self, part: bytes) -> None:
-        call = self._reading()
+        call = self.call
+        assert call is not None, BEGUN
         call.target += part
         if len(call.target) > self._limits.target_bytes_max:
             limit = self._limits.target_bytes_max
@@ -108,13 +110,15 @@ class Intake:
             self._refuse_head()
         name = name.lower()
         if name in READ_HEADERS and not self.in_body:  # In the body they are trailers.
-            headers = self._reading().headers
+            assert self.call is not None, BEGUN
+            headers = self.call.headers
             if name in headers:
                 self._refuse("bad-request", f"The header {name.decode()} came twice.")
             headers[name] = value
 
     def on_headers_complete(self) -> None:
-        call = self._reading()
+        call = self.call
+        assert call is not None, BEGUN
         parser = self._parser
         call.method = parser.get_method()
         self._stepped = self.in_body = True
@@ -143,7 +147,8 @@ class Intake:
             self._refuse("bad-request", "The only Transfer-Encoding taken is chunked, in HTTP/1.1.")
 
     def on_body(self, part: bytes) -> None:
-        call = self._reading()
+        call = self.call
+        assert call is not None, BEGUN
         if not call.size:
             call.body = part
             call.size = len(part)
@@ -156,7 +161,8 @@ class Intake:
         call.parts.append(part)
 
     def on_message_complete(self) -> None:
-        call = self._reading()
+        call = self.call
+        assert call is not None, BEGUN
         call.whole = True
         call.close = self.deaf = not self._parser.should_keep_alive()
         if call.parts is not None:
@@ -166,10 +172,6 @@ class Intake:
         self._client.received(call)
 
     # Refusals.
-
-    def _reading(self) -> Call:
-        assert self.call is not None, "the parser begins every message"
-        return self.call
 
     def _refuse_head(self) -> None:
         limits = self._limits

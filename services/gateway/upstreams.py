@@ -19,6 +19,7 @@ HEAD_BYTES_MAX = 32 * 1024
 HEADER_COST_BYTES = 256  # What each header counts for beside its bytes.
 INTERIMS_MAX = 8
 READ_PAUSE_BYTES = 64 * 1024
+BEGUN = "the parser begins every message"
 _PASSED_ON = frozenset({b"content-type", b"retry-after"})
 _KEPT_INSIDE = frozenset({b"cellnode-timeout-ms", b"cellnode-errors"})
 
@@ -63,6 +64,8 @@ class Upstream(asyncio.Protocol):
         self.calls: deque[Call | None] = deque()  # None: its caller has gone.
         self._answer: Answer | None = None
         self._head_bytes = 0
+        self._soon = asyncio.get_running_loop().call_soon
+        self._unsent: list[bytes] = []
         self._why = ""
         self.is_closed = False
         self.is_listed = False  # The pool may send more on it.
@@ -74,10 +77,15 @@ class Upstream(asyncio.Protocol):
         self.calls.append(call)
         self.idle_sweeps = 0
         call.upstream = self
-        if len(call.body) <= BUFFERED_BYTES_MAX:
-            self._transport.write(head + call.body)
-        else:
-            self._transport.writelines([head, call.body])
+        if not self._unsent:
+            self._soon(self._flush)
+        self._unsent += (head, call.body)
+
+    def _flush(self) -> None:
+        """What one turn of the loop has brought goes out in one write."""
+        unsent, self._unsent = self._unsent, []
+        if not self.is_closed:
+            self._transport.write(b"".join(unsent))
 
     def drop(self, call: Call) -> None:
         """Nobody waits for this call: the agent learns it by the end of the connection."""
@@ -143,7 +151,8 @@ class Upstream(asyncio.Protocol):
             self._head_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        answer = self._current()
+        answer = self._answer
+        assert answer is not None, BEGUN
         self._head_bytes += len(name) + len(value) + HEADER_COST_BYTES
         if self._head_bytes > HEAD_BYTES_MAX:
             self._raise("its head is too large")
@@ -164,7 +173,8 @@ class Upstream(asyncio.Protocol):
             answer.headers += b"%b: %b\r\n" % (name, value)
 
     def on_headers_complete(self) -> None:
-        answer = self._current()
+        answer = self._answer
+        assert answer is not None, BEGUN
         answer.status = self._parser.get_status_code()
         if answer.status < 200:
             self._interim(answer)
@@ -199,7 +209,8 @@ class Upstream(asyncio.Protocol):
             self._pool.owner.streams(call, answer)
 
     def on_body(self, part: bytes) -> None:
-        answer = self._current()
+        answer = self._answer
+        assert answer is not None, BEGUN
         answer.size += len(part)
         if answer.size > BODY_BYTES_MAX:
             self._too_large(answer)
@@ -223,7 +234,8 @@ class Upstream(asyncio.Protocol):
             self._transport.pause_reading()
 
     def on_message_complete(self) -> None:
-        answer = self._current()
+        answer = self._answer
+        assert answer is not None, BEGUN
         if answer.status < 200:
             return
         self._answer = None
@@ -247,10 +259,6 @@ class Upstream(asyncio.Protocol):
             self.calls[0] = None
             self._pool.owner.too_large(call)
         self._raise("its answer is too large")
-
-    def _current(self) -> Answer:
-        assert self._answer is not None, "the parser begins every message"
-        return self._answer
 
 
 class Pool:
