@@ -35,12 +35,37 @@ def a_command(kind: str, node: str, **fields: Any) -> Json:
 
 def publish_bytes(kafka: str, value: bytes, key: bytes) -> None:
     """Whatever an outside program may put on the topic of commands."""
+    with Producer(kafka) as producer:
+        producer.publish_bytes(value, key)
 
-    async def put() -> None:
-        async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
-            await producer.send_and_wait("cellnode.commands", value, key=key)
 
-    asyncio.run(asyncio.wait_for(put(), OUTCOME_SECONDS_MAX))
+class Producer:
+    """A producer that stays connected, for whoever measures."""
+
+    def __init__(self, kafka: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._kafka = kafka
+
+    def __enter__(self) -> Producer:
+        self._loop.run_until_complete(self._connect())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.run_until_complete(self._producer.stop())
+        self._loop.close()
+
+    async def _connect(self) -> None:
+        self._producer = AIOKafkaProducer(bootstrap_servers=self._kafka)
+        await self._producer.start()
+        await self._producer.partitions_for("cellnode.commands")
+
+    def publish(self, command: Json) -> None:
+        key = f"{command.get('project', 'default')}/{command['node']}".encode()
+        self.publish_bytes(json.dumps(command).encode(), key)
+
+    def publish_bytes(self, value: bytes, key: bytes) -> None:
+        sending = self._producer.send_and_wait("cellnode.commands", value, key=key)
+        self._loop.run_until_complete(asyncio.wait_for(sending, OUTCOME_SECONDS_MAX))
 
 
 @dataclass(frozen=True)

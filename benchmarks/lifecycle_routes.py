@@ -1,0 +1,48 @@
+"""From the event to the request: how soon a new instance is routed to, and the whole path."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+from benchmarks.rows import Row, percentile
+from tests.e2e.calls import Answer
+from tests.e2e.world import World
+
+RECREATIONS, INSTANCES = 8, 4
+ROUTED_P50_MS_MAX, ROUTED_P99_MS_MAX = 50.0, 250.0
+PATH_CONNECTIONS, PATH_SECONDS = 32, 5.0
+# The working directory of an interpreter lies in the directory that bears its instance's id.
+CELL_THAT_TELLS_WHO = "import os\nwho = os.path.basename(os.path.dirname(os.getcwd()))"
+
+
+def event_to_routed(world: World) -> list[Row]:
+    """Every instance of several recreations, under load: HEALTHY written -> first answer."""
+    node = world.deploy(world.pin(), CELL_THAT_TELLS_WHO, outputs=["who"], want=INSTANCES)
+    old = set(world.statuses.instances(node))
+    with world.load(node, connections=4, pause_seconds=0.001) as seen:
+        for _ in range(RECREATIONS):
+            world.recreate(node, INSTANCES)
+        seen.wait_for(20)
+    offset = time.time() - time.monotonic()
+    first: dict[str, Answer] = {}
+    for answer in sorted(seen.answers, key=lambda answer: answer.ended):
+        first.setdefault(answer.output["who"], answer)
+    milliseconds = [
+        (first[instance].ended + offset - healthy_at(world, instance)) * 1000
+        for instance in first
+        if instance not in old
+    ]
+    assert len(milliseconds) >= RECREATIONS * INSTANCES * 0.9, "instances that were never asked"
+    return [
+        Row("event_to_routed_p50_ms", percentile(milliseconds, 50), at_most=ROUTED_P50_MS_MAX),
+        Row("event_to_routed_p99_ms", percentile(milliseconds, 99), at_most=ROUTED_P99_MS_MAX),
+        Row("event_to_routed_failed_requests_count", len(seen.failed()), at_most=0),
+    ]
+
+
+def healthy_at(world: World, instance: str) -> float:
+    """When the event was written, in seconds since the epoch."""
+    value = world.statuses.wait(instance, "HEALTHY").value
+    assert value is not None
+    return datetime.fromisoformat(value["at"]).timestamp()
