@@ -108,9 +108,11 @@ class LocalProvider:
         """Taken up only if it is this very process of this boot; else it has ended."""
         directory = InstanceDirectory(self._root / instance.instance)
         handle = instance.handle
-        if handle is None or instance.instance in self._endings:
+        if handle is None:
             return None
         self._check_host(handle)
+        if instance.instance in self._endings:
+            return None
         agent = directory.agent() if handle.boot == self.identity.boot else None
         if agent is None or (agent.pid, agent.start_time) != (handle.pid, handle.start_time):
             return directory.exit(self._clock.now())
