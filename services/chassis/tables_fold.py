@@ -113,11 +113,12 @@ class Fold:
 
     def apply(self, raw: RawRecord) -> Applied:
         """Fold the next record in; Unreadable changes nothing but the position."""
-        self.position = raw.offset + 1
+        is_live, self.position = self.is_caught_up, raw.offset + 1
         self.bytes_since_complete += RECORD_OVERHEAD_BYTES + len(raw.value or b"")
         key = _key(raw)
         if key == OWNER_KEY:
-            return self._marked(_parsed(Owner.model_validate_json, raw), raw.offset)
+            owner = _parsed(Owner.model_validate_json, raw)
+            return self._marked(owner, raw.offset, is_live=is_live)
         if key == COMPLETE_KEY:
             return self._completed(_parsed(Complete.model_validate_json, raw))
         if raw.value is None:
@@ -126,12 +127,13 @@ class Fold:
         order = _header_order(raw) or record.order
         return self._recorded(Entry(record, raw.value, order, raw.offset))
 
-    def _marked(self, owner: Owner, offset: int) -> Applied:
+    def _marked(self, owner: Owner, offset: int, *, is_live: bool) -> Applied:
+        """While catching up the last mark names the log; live, another name is another log."""
         if owner.term < self.term:
             return Applied(lost_key=OWNER_KEY)
-        if self.log and owner.log != self.log and self.is_caught_up:
-            return Applied(is_other_log=True)  # While catching up, the last mark names the log.
         if self.owner is None or owner.term > self.term:
+            if is_live and self.log not in ("", owner.log):
+                return Applied(is_other_log=True)
             self.owner = owner
         if owner.owner == self.owner.owner:  # Of two with one term the first holds it.
             self._marked_at = offset

@@ -164,10 +164,9 @@ class OwnedPartition:
         try:
             value = None if record is None else record.model_dump_json(by_alias=True).encode()
             written.offset = await self._send(topic, key, value)
-        except BaseException:
-            if under_way.get(fold_key) is written:
+        finally:
+            if written.offset is None and under_way.get(fold_key) is written:
                 del under_way[fold_key]
-            raise
         self.seen(topic, self._tables.position(topic, self.number))
         if read_back:
             await self._read_back(topic, written.offset)

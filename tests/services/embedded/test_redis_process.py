@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
+import asyncio
 import sys
 import time
 from pathlib import Path
 
+from schemas.errors import StoreUnavailable
 from services.chassis.redis import connected
 from services.embedded import redis_process
 
@@ -24,12 +25,13 @@ async def test_the_server_answers_on_its_socket_and_keeps_nothing_on_disk(redis_
 async def test_a_process_of_ours_becomes_the_server(tmp_path: Path) -> None:
     port = redis_process.free_port()
     command = [sys.executable, "-P", "-m", "services.embedded.redis_process", "--port", str(port)]
-    server = subprocess.Popen(command, env={"PYTHONPATH": str(ROOT)}, cwd=tmp_path)
+    env = {"PYTHONPATH": str(ROOT)}
+    server = await asyncio.create_subprocess_exec(*command, env=env, cwd=tmp_path)
     try:
         assert await _pid(redis_process.tcp_url(port)) == server.pid
     finally:
         server.terminate()
-        assert server.wait(5) == 0
+        assert await asyncio.wait_for(server.wait(), 5) == 0
 
 
 async def _pid(url: str) -> int:
@@ -39,7 +41,7 @@ async def _pid(url: str) -> int:
         try:
             async with connected(url) as redis:
                 info = await redis.command("INFO", "server")
-        except Exception:
+        except StoreUnavailable:
             assert time.monotonic() < deadline, "no answer"
         else:
             assert isinstance(info, dict)
