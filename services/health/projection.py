@@ -51,6 +51,7 @@ class PartitionProjection:
         identity: Callable[[], Identity],
         clock: Clock,
         rebuilt: Callable[[str], None] = lambda why: None,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._partition = stored.partition
         self._tables = tables
@@ -58,6 +59,7 @@ class PartitionProjection:
         self._identity = identity
         self._clock = clock
         self._rebuilt = rebuilt
+        self._heartbeat_seconds = heartbeat_seconds
         self._positions: dict[Topic, Position] = {}
         self._pending: dict[tuple[ProjectedTable, str], Change] = {}
         self._wanted = asyncio.Event()
@@ -101,7 +103,7 @@ class PartitionProjection:
 
     async def _until_wanted(self) -> None:
         try:
-            await asyncio.wait_for(self._wanted.wait(), HEARTBEAT_SECONDS)
+            await asyncio.wait_for(self._wanted.wait(), self._heartbeat_seconds)
         except asyncio.TimeoutError:
             return
 

@@ -1,0 +1,177 @@
+"""What instances add up to: exactly at the minimum, in order, and saying who is in trouble."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.events import InstanceStatusChanged, NodeStatusChanged
+from schemas.evolution import Observed
+from schemas.nodes import Node
+from schemas.statuses import NODE_MOVES, InstanceStatus, NodeStatus, Reason
+from services.health.nodes import NAMED_MAX, observe_node, overdue_at
+from tests.builders import NOON, a_node, after, an_id
+
+S, N = InstanceStatus, NodeStatus
+
+
+def an_event(
+    node: Node, n: int, status: InstanceStatus, reason: Reason = Reason.READY, **changes: Any
+) -> InstanceStatusChanged:
+    value = Observed(status, reason, f"sentence of {n}", NOON)
+    given = {
+        "id": an_id(n), "node": node.node, "uid": node.uid, "generation": node.generation,
+        "at": NOON, "reason": reason, "sentence": value.sentence, "since": NOON,
+        "instance": node.instance_id(n), "revision": node.revision, "status": status,
+    }  # fmt: skip
+    return InstanceStatusChanged.model_validate(given | changes)
+
+
+def events(node: Node, *statuses: InstanceStatus) -> dict[str, InstanceStatusChanged]:
+    made = [an_event(node, n + 1, status) for n, status in enumerate(statuses)]
+    return {event.instance: event for event in made}
+
+
+def observed(
+    node: Node,
+    *statuses: InstanceStatus,
+    before: NodeStatusChanged | None = None,
+    seconds: float = 1,
+) -> NodeStatusChanged:
+    event = observe_node(node, events(node, *statuses), before, after(seconds))
+    if event is None:
+        assert before is not None
+        return before
+    return event
+
+
+def test_a_new_node_is_created_at_once() -> None:
+    event = observed(a_node())
+
+    assert (event.status, event.reason) == (N.CREATED, Reason.DEPLOYED)
+    assert [step.status for step in event.transitions] == ["CREATED"]
+
+
+@pytest.mark.parametrize(("least", "healthy"), list(product(range(1, 5), range(5))))
+def test_a_node_is_healthy_exactly_at_its_minimum(least: int, healthy: int) -> None:
+    node = a_node(instances={"min": least, "want": 4})
+    event = observed(node, *[S.HEALTHY] * healthy, *[S.UNHEALTHY] * (4 - healthy))
+
+    assert (event.status is N.HEALTHY) is (healthy >= least)
+    assert (event.healthy, event.healthy_of_revision, event.min, event.want) == (
+        healthy, healthy, least, 4,
+    )  # fmt: skip
+
+
+def test_one_too_few_is_unhealthy_and_says_which_and_why() -> None:
+    node = a_node(instances={"min": 2, "want": 2})
+    healthy = observed(node, S.HEALTHY, S.HEALTHY)
+    known = events(node, S.HEALTHY, S.HEALTHY)
+    lost = an_event(node, 2, S.UNHEALTHY, Reason.PROCESS_EXITED)
+    event = observe_node(node, known | {lost.instance: lost}, healthy, after(2))
+
+    assert event is not None
+    assert (event.status, event.since) == (N.UNHEALTHY, after(2))
+    assert f"{lost.instance} is UNHEALTHY (PROCESS_EXITED: sentence of 2)" in event.sentence
+    assert event.evidence == {lost.instance: "UNHEALTHY PROCESS_EXITED: sentence of 2"}
+    assert [step.status for step in event.transitions] == ["HEALTHY", "UNHEALTHY"]
+
+
+def test_a_long_list_of_troubles_is_cut() -> None:
+    node = a_node(instances={"min": 1, "want": 20})
+    event = observed(node, *[S.UNHEALTHY] * 20)
+
+    assert len(event.evidence) == NAMED_MAX
+    assert f"{20 - NAMED_MAX} more are UNHEALTHY" in event.sentence
+
+
+def test_created_ends_when_the_start_timeout_has_passed() -> None:
+    node = a_node(start_timeout_seconds=5)
+    created = observed(node, S.PREPARING)
+    assert overdue_at(node) == after(5)
+
+    assert observed(node, S.PREPARING, before=created, seconds=4.999).status is N.CREATED
+    assert observed(node, S.PREPARING, before=created, seconds=5).status is N.UNHEALTHY
+
+
+def test_an_older_revision_serves_but_its_troubles_are_not_the_nodes() -> None:
+    node = a_node(instances={"min": 1, "want": 2})
+    older: dict[str, Any] = {"revision": "0" * 64}
+    known = [
+        an_event(node, 1, S.HEALTHY, **older),
+        an_event(node, 2, S.UNHEALTHY, **older),
+        an_event(node, 3, S.PREPARING),
+    ]
+    event = observe_node(node, {one.instance: one for one in known}, None, after(1))
+
+    assert event is not None
+    assert (event.status, event.healthy, event.healthy_of_revision) == (N.HEALTHY, 1, 0)
+    assert event.evidence == {"PREPARING": "1"}
+
+
+def test_instances_of_the_names_former_owner_do_not_count() -> None:
+    node = a_node()
+    stranger = an_event(node, 1, S.HEALTHY, uid=an_id(99))
+
+    event = observe_node(node, {stranger.instance: stranger}, None, after(1))
+    assert event is not None
+    assert (event.status, event.healthy) == (N.CREATED, 0)
+
+
+def test_a_name_used_again_begins_at_created() -> None:
+    old = observed(a_node(), S.HEALTHY)
+    again = a_node().model_copy(update={"uid": an_id(7)})
+    event = observe_node(again, {}, old, after(9))
+
+    assert event is not None
+    assert (event.status, len(event.transitions)) == (N.CREATED, 1)
+
+
+def test_nothing_new_is_no_event() -> None:
+    node = a_node()
+    before = observed(node, S.HEALTHY)
+
+    assert observe_node(node, events(node, S.HEALTHY), before, after(100)) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "reason"),
+    [
+        ({"deleting": True}, N.DELETING, Reason.DELETE_REQUESTED),
+        ({"suspended": True}, N.SUSPENDED, Reason.SUSPENDED_BY_OWNER),
+    ],
+)
+def test_what_the_owner_wants_comes_before_what_instances_do(
+    changes: dict[str, bool], status: NodeStatus, reason: Reason
+) -> None:
+    node = a_node()
+    before = observed(node, S.HEALTHY)
+    event = observed(node.model_copy(update=changes), S.HEALTHY, before=before)
+
+    assert (event.status, event.reason, event.healthy) == (status, reason, 1)
+
+
+nodes = st.builds(
+    lambda least, deleting, suspended: a_node(instances={"min": least, "want": 3}).model_copy(
+        update={"deleting": deleting, "suspended": suspended}
+    ),
+    st.integers(1, 3), st.booleans(), st.booleans(),
+)  # fmt: skip
+looks = st.tuples(nodes, st.lists(st.sampled_from(S), max_size=4), st.integers(0, 300))
+
+
+@given(st.lists(looks, max_size=8))
+def test_a_node_only_ever_makes_legal_moves(
+    told: Sequence[tuple[Node, list[InstanceStatus], int]],
+) -> None:
+    before: NodeStatusChanged | None = None
+    for node, statuses, seconds in told:
+        now = N.CREATED if before is None else before.status
+        after_it = observed(node, *statuses, before=before, seconds=seconds)
+        assert after_it.status is now or after_it.status in NODE_MOVES[now]
+        before = after_it
