@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 
 from runtime import instance as instances
 from runtime.logs import Log
@@ -14,13 +14,13 @@ CANNOT_START = 3
 
 def run(directory: str) -> int:
     """Start the interpreter first: it loads while the rest of the agent does."""
+    log = Log(os.path.join(os.path.abspath(directory), "log"))
+    log.take_streams()
     try:
         instance = instances.read(directory)
     except instances.InvalidInstance as error:
-        sys.stderr.write(f"{error}\n")
+        log.say(f"invalid instance: {error}")
         return INVALID_INSTANCE
-    log = Log(instance.log)
-    log.take_streams()
     spawned = _spawned(instance, log)
     if spawned is None:
         return CANNOT_START

@@ -85,8 +85,6 @@ class Connection(asyncio.Protocol):
                 # The parser keeps an unfinished header without a limit of its own.
                 self.unparsed_bytes += len(data)
                 self._bound(self.unparsed_bytes <= HEADER_BYTES_MAX, "headers-too-large")
-        except httptools.HttpParserUpgrade:
-            self._reject(Rejected("bad-request", "upgrades are not supported"))
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
             if not isinstance(cause, Rejected):
@@ -139,6 +137,8 @@ class Connection(asyncio.Protocol):
         # Two ways to say where the body ends are how requests are smuggled.
         if self.is_chunked and self.content_length is not None:
             raise Rejected("bad-request", "both Content-Length and Transfer-Encoding")
+        if self.parser.should_upgrade():
+            raise Rejected("bad-request", "upgrades are not supported")
         if self.hosts > 1:
             raise Rejected("bad-request", "more than one Host")
         if self.content_length is not None:

@@ -47,10 +47,6 @@ class Instance:
     def work(self) -> str:
         return os.path.join(self.directory, "work")
 
-    @property
-    def log(self) -> str:
-        return os.path.join(self.directory, "log")
-
 
 def read(directory: str) -> Instance:
     """The instance of this directory, every field checked; or InvalidInstance."""

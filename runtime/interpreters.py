@@ -90,13 +90,13 @@ class Interpreter:
     def fork(self) -> None:
         """Have the loader fork; each fork gets a channel of its own."""
         ours, theirs = socket.socketpair()
-        self.requests = RequestChannel(self)
+        ours.setblocking(False)
+        self.requests = RequestChannel(self, ours.dup())
         with contextlib.suppress(OSError):  # The loader has gone, which is told elsewhere.
             socket.send_fds(
                 self.spawned.control, [pack_control({"kind": "fork"})], [theirs.fileno()]
             )
         theirs.close()
-        ours.setblocking(False)
         channel = self.requests
         # Kept: a task that nobody refers to may be collected before it has run.
         self.connecting = self.loop.create_task(
@@ -220,8 +220,9 @@ class Interpreter:
 class RequestChannel(asyncio.Protocol):
     """Requests to one fork, and its answers as they come."""
 
-    def __init__(self, interpreter: Interpreter) -> None:
+    def __init__(self, interpreter: Interpreter, channel: socket.socket) -> None:
         self.interpreter = interpreter
+        self.channel = channel  # A second handle: the transport closes its own too soon.
         self.transport: asyncio.Transport | None = None
         self.received = bytearray()
         self.is_at_end = False
@@ -245,11 +246,16 @@ class RequestChannel(asyncio.Protocol):
             )
         del received[:start]
 
-    def eof_received(self) -> bool:
-        return False
+    def _read_last_answers(self) -> None:
+        """A failed write ends the transport with answers unread; who has one was executed."""
+        with contextlib.suppress(OSError):
+            while data := self.channel.recv(CONTROL_READ_BYTES):
+                self.data_received(data)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.is_at_end = True
         self.transport = None
         if self.interpreter.requests is self:
+            self._read_last_answers()
             self.interpreter.fork_ended()
+        self.channel.close()

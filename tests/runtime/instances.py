@@ -23,7 +23,7 @@ GIB = 1024**3
 T = TypeVar("T")
 
 
-def until(question: Callable[[], T], seconds: float = 10.0) -> T:
+def until(question: Callable[[], T | None], seconds: float = 10.0) -> T:
     """The first true answer; fails when there is none in time."""
     ends_at = time.monotonic() + seconds
     while not (answer := question()):
@@ -37,6 +37,14 @@ def notebook(source: str) -> dict[str, Any]:
     namespace: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(source, "<notebook>", "exec"), namespace)
     return namespace
+
+
+def raw_execute(body: bytes, *headers: bytes) -> bytes:
+    """The bytes of a call, to be sent several at a time or in pieces."""
+    lines = [
+        b"POST /execute HTTP/1.1", b"Host: instance", b"Content-Length: %d" % len(body), *headers
+    ]  # fmt: skip
+    return b"\r\n".join([*lines, b"", body])
 
 
 class Answer:
@@ -127,10 +135,19 @@ class RunningInstance:
         assert document["phase"] == "ready", document
         return self
 
+    def until_seq(self, wanted: int) -> dict[str, Any]:
+        document = self.phase()
+        ends_at = time.monotonic() + 30
+        while document["seq"] < wanted:
+            assert time.monotonic() < ends_at, document
+            document = self.phase(document["seq"], 1000)
+        return document
+
     @property
     def agent_pid(self) -> int:
         path = self.directory / "agent.pid"
-        pid: int = json.loads(until(lambda: path.exists() and path.read_text()))["pid"]
+        until(path.exists)
+        pid: int = json.loads(path.read_text())["pid"]
         return pid
 
     def processes(self) -> list[int]:
