@@ -56,7 +56,7 @@ async def gateway(process: Process[GatewaySettings]) -> AsyncIterator[Gateway]:
         token=clock.token(),
         ready=process.readiness.told,
         process_metrics=process.metrics.text,
-        limits=IntakeLimits(),
+        limits=IntakeLimits(held_bytes_max=settings.held_bytes_max),
         patience=_patience(settings),
         connections_max=settings.connections_max,
     )

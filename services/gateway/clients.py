@@ -11,6 +11,10 @@ from typing import Protocol, cast
 from services.gateway.calls import Call
 from services.gateway.intake import Intake, IntakeLimits
 
+TOO_MANY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
+    b"Cellnode-Not-Executed: true\r\nConnection: close\r\n\r\n"
+)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 PIPELINED_MAX = 64  # Calls of one connection that wait for the one before; then reading pauses.
 LINGER_SECONDS = 2.0  # A refused sender is still read, so that it can see the refusal.
@@ -36,6 +40,7 @@ class Site(Protocol):
     patience: Patience
     now: Callable[[], float]
     is_draining: bool
+    held_bytes: int
 
     def opened(self, client: ClientConnection) -> None: ...
     def closed(self, client: ClientConnection) -> None: ...
@@ -87,12 +92,19 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.is_closed = True
         self._intake.deaf = True
-        self._backlog.clear()
+        self._forget_unanswered()
         call, self.current = self.current, None
         if call is not None and not call.ended:
             call.ended = True
             self.site.abandoned(call)
         self.site.closed(self)
+
+    def _forget_unanswered(self) -> None:
+        reading = self._intake.call
+        self.site.held_bytes -= sum(call.size for call in self._backlog)
+        self.site.held_bytes -= reading.size if reading is not None else 0
+        self._intake.call = None
+        self._backlog.clear()
 
     def pause_writing(self) -> None:
         self._write_paused_since = self.site.now()
@@ -159,7 +171,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _end(self, call: Call) -> None:
         self._intake.deaf = True
-        self._backlog.clear()
+        self._forget_unanswered()
         if self.is_closed:
             return
         if call.whole:
@@ -175,6 +187,12 @@ class ClientConnection(asyncio.Protocol):
     def is_idle(self) -> bool:
         """Between two requests."""
         return self.current is None and self._intake.call is None and not self._backlog
+
+    def turn_away(self) -> None:
+        """There are too many connections."""
+        self._intake.deaf = True
+        self._transport.write(TOO_MANY)
+        self._transport.close()
 
     def close_idle(self) -> None:
         if self.is_idle and not self.is_closed:

@@ -15,6 +15,7 @@ from services.gateway.local_copy import LocalCopy, Tables
 from services.gateway.measures import Measures
 
 LOOK_SECONDS = 1.0  # How often the heads are looked at.
+OLDER_STEPS_MAX = 5
 ENTRIES_PER_READ_MAX = 500
 BACKOFF = Backoff(first_seconds=0.05, longest_seconds=1.0)
 _TABLES = (ProjectedTable.NODES, ProjectedTable.NODE_STATUSES, ProjectedTable.INSTANCE_STATUSES)
@@ -39,6 +40,8 @@ class Followed:
     version: int
     at_ms: float
     behind: int = -1  # The head's version when the copy was last seen behind it.
+    older_at_ms: float = 0.0  # The last head that was written before the one we know.
+    older_steps: int = 0  # How often that one has moved on since.
 
 
 class Follower:
@@ -95,8 +98,8 @@ class Follower:
 
     async def _compare(self, partition: int, head: Head) -> None:
         known = self._followed.get(partition)
-        if known is not None and head.at_ms < known.at_ms:
-            return  # A Redis gone back in time; whoever writes it will notice and rebuild.
+        if known is not None and is_gone_back(known, head):
+            return
         if known is None or needs_reload(known, head):
             await self._load(partition, head.incarnation)
         else:
@@ -132,9 +135,8 @@ class Follower:
         after = {
             key: f"{self._followed[partition].version}-0" for key, partition in partitions.items()
         }
-        read = await self._redis.xread(
-            after, count=ENTRIES_PER_READ_MAX, wait_seconds=max(wait_seconds, 0.001)
-        )
+        wait_seconds = max(wait_seconds, 0.001)
+        read = await self._redis.xread(after, count=ENTRIES_PER_READ_MAX, wait_seconds=wait_seconds)
         for key, entries in read.items():
             await self._follow(partitions[key], entries)
 
@@ -151,6 +153,20 @@ class Follower:
                 return
             self._copy.apply(partition, change)
             known.version = version
+
+
+def is_gone_back(known: Followed, head: Head) -> bool:
+    """Whether this is a Redis gone back in time: whoever writes it will notice and rebuild.
+
+    A head that is older than ours but moves on is written by a living clock that lags.
+    """
+    if head.at_ms >= known.at_ms:
+        known.older_steps = 0
+        return False
+    if head.at_ms > known.older_at_ms:
+        known.older_steps += 1
+    known.older_at_ms = head.at_ms
+    return known.older_steps <= OLDER_STEPS_MAX
 
 
 def needs_reload(known: Followed, head: Head) -> bool:

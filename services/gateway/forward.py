@@ -14,6 +14,7 @@ from services.gateway.measures import Measures
 from services.gateway.upstreams import Answer
 
 ATTEMPTS_MAX = 8
+FAILURES_MAX = 3  # Attempts when every instance has failed this call.
 TICK_SECONDS = 0.025  # How exact deadlines are, and the ends of avoidance.
 GRACE_SECONDS = 0.05  # For the agent's own, more telling 504 to arrive.
 _TIMEOUT_MS = TIMEOUT_MS_HEADER.encode()
@@ -147,6 +148,16 @@ class Forwarder:
         self._refuse(call, "response-too-large", "The answer of the cell is larger than 16 MiB.")
         self._pump(node)
 
+    def cut(self, call: Call) -> None:
+        """The answer broke off while the client was reading it."""
+        endpoint, node = self._release(call)
+        endpoint.failed(self._now())
+        node.trouble(endpoint)
+        self._measures.upstream_failures += 1
+        self._active.discard(call)
+        call.client.abort()
+        self._pump(node)
+
     def lost(self, call: Call, why: str, *, sent: bool, heard: bool) -> None:
         """The resend rule: only what no instance can have executed, or may execute twice."""
         endpoint, node = self._release(call)
@@ -165,11 +176,17 @@ class Forwarder:
         self, call: Call, node: RoutedNode, endpoint: Endpoint, code: str, detail: str
     ) -> None:
         call.tried = (*call.tried, endpoint)
-        if call.attempts >= ATTEMPTS_MAX or not self._budget.spend():
+        if self._is_hopeless(call, node, code) or not self._budget.spend():
             self._refuse(call, code, detail)
             return
         self._measures.resent += 1
         self._dispatch(call, node)
+
+    def _is_hopeless(self, call: Call, node: RoutedNode, code: str) -> bool:
+        """Failures of all there are need not be seen more often; refusals pass by waiting."""
+        if code != "queue-full" and call.attempts >= FAILURES_MAX:
+            return all(one in call.tried for one in node.endpoints)
+        return call.attempts >= ATTEMPTS_MAX
 
     # Ending.
 

@@ -48,6 +48,7 @@ class Gateway:
         self.now = now
         self.is_draining = False
         self.clients: set[ClientConnection] = set()
+        self.held_bytes = 0  # Of request bodies, being read or waiting.
         self._copy = copy
         self._forwarder = forwarder
         self._measures = measures
@@ -65,7 +66,7 @@ class Gateway:
         self.clients.add(client)
         if len(self.clients) > self._connections_max:
             self._measures.refused += 1
-            client.abort()
+            client.turn_away()
 
     def closed(self, client: ClientConnection) -> None:
         self.clients.discard(client)
@@ -120,6 +121,7 @@ class Gateway:
 
     def finished(self, call: Call) -> float:
         """Count and log the call; tells the time."""
+        self.held_bytes -= call.size
         now = self.now()
         self._measures.answered(call.status, now - call.started)
         self._access.write(call, now)
@@ -137,7 +139,7 @@ class Gateway:
             call.refuse("bad-request", "X-Request-Timeout is a number of seconds above 0.")
         elif node is None:
             self._refuse_unknown(call, project, name)
-        elif node.facts.is_deleting or not node.endpoints:
+        elif not node.endpoints:
             self._measures.refused += 1
             call.refuse(*unserved(node))
         else:
@@ -186,6 +188,7 @@ class Gateway:
             "in_flight": self._forwarder.active,
             "queued": sum(len(node.queue) for node in nodes),
             "connections": len(self.clients),
+            "held_bytes": self.held_bytes,
             "nodes": len(nodes),
             "endpoints": sum(len(node.endpoints) for node in nodes),
             "projection_age_seconds": self._copy.age_seconds(),

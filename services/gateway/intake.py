@@ -35,6 +35,7 @@ class IntakeLimits:
     headers_max: int = 100
     head_bytes_max: int = 32 * 1024
     body_bytes_max: int = BODY_BYTES_MAX
+    held_bytes_max: int = 1024 * 1024 * 1024  # All bodies together; small ones always get in.
 
 
 class _Refused(Exception):
@@ -149,15 +150,18 @@ class Intake:
     def on_body(self, part: bytes) -> None:
         call = self.call
         assert call is not None, BEGUN
-        if not call.size:
+        site = self._client.site
+        site.held_bytes += len(part)
+        call.size += len(part)
+        if call.size == len(part):
             call.body = part
-            call.size = len(part)
             return
         if call.parts is None:
             call.parts = [call.body]
-        call.size += len(part)
         if call.size > self._limits.body_bytes_max:
             self._too_large()
+        if site.held_bytes > self._limits.held_bytes_max:
+            self._refuse("queue-full", "The gateway holds as many request bodies as it may.")
         call.parts.append(part)
 
     def on_message_complete(self) -> None:

@@ -138,7 +138,8 @@ class LocalCopy:
             facts = NodeFacts(**{**vars(facts), "is_deleting": True})
         if node is None:
             node = self.nodes[place] = RoutedNode(place, facts)
-        urls = {} if facts.is_deleting else self._instances_of.get(place, {})
+        is_served = not (facts.is_deleting or facts.is_suspended)
+        urls = self._instances_of.get(place, {}) if is_served else {}
         self._update(node, facts, urls)
 
     def _update(self, node: RoutedNode, facts: NodeFacts, urls: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ class GatewaySettings(Settings):
 
     listen: str = Field(default="127.0.0.1:8080", pattern=r"^[^:\s]+:\d{1,5}$")
     socket_fd: int | None = Field(default=None, ge=3)  # A listening socket handed down; wins.
+    held_bytes_max: int = Field(default=2**30, ge=2**25)  # Of all request bodies in memory.
     backlog: int = Field(default=1024, ge=1, le=65_535)
     connections_max: int = Field(default=10_000, ge=1, le=1_000_000)
     drain_idle_seconds: float = Field(default=1.0, ge=0, le=60)  # For idle keep-alive clients.

@@ -47,6 +47,7 @@ class Owner(Protocol):
     def streams(self, call: Call, answer: Answer) -> None: ...
     def streamed(self, call: Call, answer: Answer) -> None: ...
     def too_large(self, call: Call) -> None: ...
+    def cut(self, call: Call) -> None: ...
     def lost(self, call: Call, why: str, *, sent: bool, heard: bool) -> None: ...
 
 
@@ -67,6 +68,7 @@ class Upstream(asyncio.Protocol):
         self._soon = asyncio.get_running_loop().call_soon
         self._unsent: list[bytes] = []
         self._why = ""
+        self._is_paused = False  # The client of the answer does not read it.
         self.is_closed = False
         self.is_listed = False  # The pool may send more on it.
         self.idle_sweeps = 0  # Since it was used last.
@@ -90,11 +92,10 @@ class Upstream(asyncio.Protocol):
     def drop(self, call: Call) -> None:
         """Nobody waits for this call: the agent learns it by the end of the connection."""
         call.upstream = None
-        if len(self.calls) == 1:
+        self.calls = deque(None if one is call else one for one in self.calls)
+        if not any(self.calls):
             self.calls.clear()
             self.close()
-        else:
-            self.calls = deque(None if one is call else one for one in self.calls)
 
     def close(self) -> None:
         self.is_closed = True
@@ -132,7 +133,7 @@ class Upstream(asyncio.Protocol):
             if call is not None:
                 call.upstream = None
                 if answer is not None and answer.streams and heard:
-                    call.client.abort()
+                    self._pool.owner.cut(call)
                 else:
                     self._pool.owner.lost(call, why, sent=True, heard=heard)
             heard = False  # Only the first had begun to be answered.
@@ -204,8 +205,9 @@ class Upstream(asyncio.Protocol):
     def _begin_stream(self, answer: Answer) -> None:
         call = self.calls[0]
         answer.streams = True
+        self._pool.unlist(self)  # Nobody is to wait behind a client that reads slowly.
         if call is not None:
-            call.client.resume_source = self._transport.resume_reading
+            call.client.resume_source = self._resume
             self._pool.owner.streams(call, answer)
 
     def on_body(self, part: bytes) -> None:
@@ -230,8 +232,14 @@ class Upstream(asyncio.Protocol):
         if answer.chunked and not call.http10:
             part = b"%x\r\n%b\r\n" % (len(part), part)
         call.client.write(part)
-        if call.client.is_write_paused:
+        if call.client.is_write_paused and len(self.calls) == 1:
+            self._is_paused = True
             self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._is_paused and not self.is_closed:
+            self._is_paused = False
+            self._transport.resume_reading()
 
     def on_message_complete(self) -> None:
         answer = self._answer
@@ -240,10 +248,11 @@ class Upstream(asyncio.Protocol):
             return
         self._answer = None
         call = self.calls.popleft()
-        if not self._parser.should_keep_alive() or self._transport.get_write_buffer_size():
-            self.close()  # Closing, or it answered before it had read the whole request.
-        else:
+        self._resume()
+        if self._parser.should_keep_alive() and not self._answered_early(call):
             self._pool.freed(self)
+        else:
+            self._close_after_answer()
         if call is None:
             return
         call.upstream = None
@@ -251,6 +260,20 @@ class Upstream(asyncio.Protocol):
             self._pool.owner.streamed(call, answer)
         else:
             self._pool.owner.answered(call, answer)
+
+    def _answered_early(self, call: Call | None) -> bool:
+        """Before it had read the request: what is left of that would look like another one."""
+        is_large = call is None or len(call.body) > BUFFERED_BYTES_MAX
+        return is_large and self._transport.get_write_buffer_size() > 0
+
+    def _close_after_answer(self) -> None:
+        """The agent reads nothing behind such an answer (RFC 9112, 9.6): that was not executed."""
+        self.close()
+        calls, self.calls = self.calls, deque()
+        for call in calls:
+            if call is not None:
+                call.upstream = None
+                self._pool.owner.lost(call, "it closed the connection", sent=False, heard=False)
 
     def _too_large(self, answer: Answer) -> None:
         call = self.calls[0]
@@ -275,17 +298,30 @@ class Pool:
         self._is_retired = False
 
     def send(self, call: Call, head: bytes) -> None:
-        if not self._usable:
-            self._pending.append((call, head))
-            task = asyncio.get_running_loop().create_task(self._open())
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
-            return
-        upstream = self._usable[-1]
-        upstream.send(call, head)
-        if len(upstream.calls) >= DEPTH_MAX:
-            upstream.is_listed = False
-            self._usable.pop()
+        if len(call.body) > BUFFERED_BYTES_MAX:
+            self._send_alone(call, head)
+        elif not self._usable:
+            self._send_later(call, head)
+        else:
+            upstream = self._usable[-1]
+            upstream.send(call, head)
+            if len(upstream.calls) >= DEPTH_MAX:
+                self.unlist(upstream)
+
+    def _send_alone(self, call: Call, head: bytes) -> None:
+        """A large body would hold up what is sent behind it."""
+        upstream = next((one for one in self._usable if not one.calls), None)
+        if upstream is None:
+            self._send_later(call, head)
+        else:
+            upstream.send(call, head)
+            self.unlist(upstream)
+
+    def _send_later(self, call: Call, head: bytes) -> None:
+        self._pending.append((call, head))
+        task = asyncio.get_running_loop().create_task(self._open())
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
 
     def forget(self, call: Call) -> None:
         """The call gave up while its connection was being made."""
@@ -299,7 +335,7 @@ class Pool:
         if not upstream.is_listed:
             upstream.is_listed = True
             self._usable.append(upstream)
-        if self._pending:
+        if self._pending and not upstream.calls:
             self.send(*self._pending.popleft())
 
     def unlist(self, upstream: Upstream) -> None:
