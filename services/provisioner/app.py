@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.chassis.bus import Bus
-from services.chassis.loops import repeat
 from services.chassis.process import Process
 from services.chassis.tables import Tables
 from services.chassis.tables_owner import OwnedTables
@@ -17,7 +16,7 @@ from services.provisioner.ownership import Ownership
 from services.provisioner.providers.local import LocalProvider
 from services.provisioner.reconciler import Reconciler
 from services.provisioner.settings import ProvisionerSettings
-from services.provisioner.sweeper import SWEEP_SECONDS, Sweeper
+from services.provisioner.sweeper import Sweeper
 
 
 @asynccontextmanager
@@ -38,10 +37,9 @@ async def provisioner(process: Process[ProvisionerSettings]) -> AsyncIterator[No
         metrics.gauge("instances", "On record, going ones included").set_function(book.count)
         tasks = [
             process.watch(reconciler.run(), "provisioner.reconcile"),
-            process.watch(repeat("provisioner.sweep", sweeper.sweep, SWEEP_SECONDS, clock=clock),
-                          "provisioner.sweep"),
+            process.watch(sweeper.run(), "provisioner.sweep"),
             asyncio.create_task(provider.warm_up(), name="provisioner.warm-up"),
-        ]  # fmt: skip
+        ]
         try:
             async with bus.consuming():
                 await bus.joined()

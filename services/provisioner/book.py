@@ -164,8 +164,8 @@ class Book:
 
     async def put_fact(self, instance: Instance, kind: FactKind, **changes: Any) -> Instance:
         """One more fact; an end that is on record stays the latest."""
-        kind = "InstanceExited" if instance.exited else kind
-        kind = "InstanceDeleting" if instance.deleting else kind
+        if kind != "InstanceDeleting" and (instance.exited or instance.deleting):
+            kind = "InstanceDeleting" if instance.deleting else "InstanceExited"
         fact = instance.with_fact(kind, self._clock.now(), **changes)
         return await self._owned.put(fact, read_back=False)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from signal import SIGINT
 
 from services.chassis.clock import Clock
+from services.chassis.loops import repeat
 from services.chassis.telemetry import logger
 from services.provisioner.book import Book
 from services.provisioner.providers import Drain, Found, Provider
 
-SWEEP_SECONDS = 5.0
+ROUNDS = 6  # So many within the time after which the unknown goes.
 DRAIN_SECONDS_MAX = 5.0
 
 log = logger("provisioner.sweeper")
@@ -26,6 +27,11 @@ class Sweeper:
         self._unknown_after_seconds = unknown_after_seconds
         self._clock = clock
         self._unknown_since: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        pause_seconds = self._unknown_after_seconds / ROUNDS
+        await repeat("provisioner.sweep", self.sweep, pause_seconds, clock=self._clock)
 
     async def sweep(self) -> None:
         """One round; what is found unknown is removed in a later one."""

@@ -6,13 +6,13 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.services.provisioner.scenes import living_in
+from tests.services.provisioner.scenes import Outside, living_in
 
 
 @pytest.fixture
@@ -24,3 +24,10 @@ def data() -> Iterator[Path]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     shutil.rmtree(path)
+
+
+@pytest.fixture
+async def outside(kafka: str) -> AsyncIterator[Outside]:
+    """A program beside the provisioner."""
+    async with Outside(kafka) as program:
+        yield program

@@ -102,6 +102,11 @@ class Outside:
             topic.value, value, key=key.encode(), partition=partition
         )
 
+    async def send_to(self, partition: int, body: dict[str, Any]) -> None:
+        """To a partition of one's own choice."""
+        value = json.dumps(body).encode()
+        await self._producer.send_and_wait(Topic.COMMANDS.value, value, partition=partition)
+
     async def tell_status(
         self, fact: dict[str, Any], status: InstanceStatus, reason: Reason = Reason.READY
     ) -> None:
@@ -145,12 +150,18 @@ class Outside:
         of = [(key, body) for topic, key, body in self.log if topic == Topic.INSTANCES.value]
         return [body["kind"] if body else "gone" for key, body in of if key == instance]
 
+    def exit_of(self, instance: str) -> dict[str, Any]:
+        """As the last fact about it that told of its exit."""
+        told = [body for _, key, body in self.log if key == instance and body]
+        (exit,) = {json.dumps(body["exited"]) for body in told if body.get("exited")}
+        return dict(json.loads(exit))
+
     async def _follow(self) -> None:
         async for record in self._consumer:
             key = (record.key or b"").decode()
             try:
                 body = json.loads(record.value) if record.value is not None else None
-            except ValueError:
+            except (ValueError, RecursionError):
                 body = {"raw": record.value}
             topic = Topic(record.topic)
             self.log.append((record.topic, key, body))
