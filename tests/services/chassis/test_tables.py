@@ -81,7 +81,7 @@ async def test_a_record_of_a_smaller_term_loses_after_the_owners_mark(
         await owner.owned.put(node(2))
         await until(lambda: one.generation() == 2)
         told = [c.record for batch in one.batches for c in batch.changes if c.key == PLACE]
-    assert [getattr(record, "generation", None) for record in told] == [1, 2]
+    assert {getattr(record, "generation", None) for record in told} == {1, 2}
 
 
 async def test_of_one_term_the_larger_number_wins_whatever_the_offset(
@@ -152,7 +152,7 @@ async def test_a_reader_that_fell_behind_what_the_broker_keeps_folds_again(
         await write(kafka, node(1), 1, 1)
         await until(lambda: one.generation() == 1)
         consumer = one.tables._consumer
-        place = next(place for place in consumer.assignment() if place.partition == HOME)
+        (place,) = (one for one in consumer.assignment() if one == (NODES.value, HOME))
         consumer.seek(place, 10_000)
         await write(kafka, node(2), 1, 2)
         await until(lambda: one.generation() == 2)
