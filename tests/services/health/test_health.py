@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -13,11 +15,15 @@ from schemas.instances import Instance
 from schemas.nodes import Node
 from tests.services.health.world import (
     AgentProcess,
+    Follower,
+    Wishes,
     a_fresh_node,
     created,
+    deleting,
     exited,
     following,
     healthy,
+    refused,
     wanted,
     wishes,
 )
@@ -42,9 +48,34 @@ def agents(tmp_path: Path) -> Iterator[Agents]:
         agent.end()
 
 
+class Scene(NamedTuple):
+    """Who takes part."""
+
+    node: Node
+    fact: Instance
+    agent: AgentProcess
+    tell: Wishes
+    follower: Follower
+
+
 def a_pair(n: int = 1, **spec: Any) -> tuple[Node, Instance]:
     node = a_fresh_node(probe=PROBE, **spec)
     return node, wanted(node, n)
+
+
+@asynccontextmanager
+async def a_healthy_node(
+    kafka: str, redis_url: str, agents: Agents, until: Until
+) -> AsyncIterator[Scene]:
+    """One node of one instance, which is HEALTHY, and everybody around it."""
+    node, fact = a_pair()
+    async with healthy(kafka, redis_url), wishes(kafka) as tell, following(kafka) as follower:
+        agent = agents(fact.instance)
+        there = created(fact, agent.endpoint)
+        await tell.put(node, fact, there)
+        agent.ready()
+        await until(lambda: follower.is_now(node.key, "HEALTHY"))
+        yield Scene(node, there, agent, tell, follower)
 
 
 async def test_a_node_comes_to_life(
@@ -68,18 +99,151 @@ async def test_a_node_comes_to_life(
 async def test_a_killed_instance_is_unhealthy_at_once(
     kafka: str, redis_url: str, agents: Agents, until: Until
 ) -> None:
+    async with a_healthy_node(kafka, redis_url, agents, until) as scene:
+        node, fact, agent, tell, follower = scene
+        agent.signal(signal.SIGKILL)
+        await tell.put(exited(fact))
+        await until(lambda: follower.is_now(node.key, "UNHEALTHY"), 0.5)
+
+        last = follower.present[fact.instance]
+        assert (last.status.value, last.reason.value) == ("UNHEALTHY", "PROCESS_EXITED")
+        assert last.evidence == {"signal": "9", "last_lines": "the last line"}
+        assert fact.instance in follower.present[node.key].sentence
+
+
+async def test_a_killed_instance_is_noticed_without_the_provisioner(
+    kafka: str, redis_url: str, agents: Agents, until: Until
+) -> None:
+    """Its connection breaks and nobody listens any more: no count of probes is waited for."""
+    async with a_healthy_node(kafka, redis_url, agents, until) as scene:
+        scene.agent.signal(signal.SIGKILL)
+        instance = scene.fact.instance
+        await until(lambda: scene.follower.is_now(instance, "UNHEALTHY", "PROBES_FAILED"), 0.5)
+
+        await scene.tell.put(exited(scene.fact))
+        await until(lambda: scene.follower.is_now(instance, "UNHEALTHY", "PROCESS_EXITED"))
+        assert "nobody listens" in scene.follower.of(instance)[-2].evidence["error"]
+
+
+async def test_a_stopped_instance_leaves_and_returns(
+    kafka: str, redis_url: str, agents: Agents, until: Until
+) -> None:
+    async with a_healthy_node(kafka, redis_url, agents, until) as scene:
+        follower, instance = scene.follower, scene.fact.instance
+        scene.agent.signal(signal.SIGSTOP)
+        stopped_at = time.monotonic()
+        await until(lambda: follower.is_now(instance, "UNHEALTHY", "PROBES_FAILED"))
+        took = follower.heard(instance, "UNHEALTHY") - stopped_at
+        assert took < 3 * max(PROBE["interval_seconds"], PROBE["timeout_seconds"]) + 0.2 + 0.3
+        await until(lambda: follower.is_now(scene.node.key, "UNHEALTHY"))
+        scene.agent.signal(signal.SIGCONT)
+        await until(lambda: follower.is_now(scene.node.key, "HEALTHY"))
+
+        assert follower.is_now(instance, "HEALTHY", "PROBES_PASSED")
+        assert follower.statuses(instance) == [*START, "UNHEALTHY", "HEALTHY"]
+
+
+async def test_another_instance_at_its_address_is_out_at_once(
+    kafka: str, redis_url: str, agents: Agents, until: Until
+) -> None:
+    async with a_healthy_node(kafka, redis_url, agents, until) as scene:
+        follower, instance = scene.follower, scene.fact.instance
+        scene.agent.tell(name="stranger-000000-1")
+        await until(lambda: follower.is_now(instance, "UNHEALTHY", "WRONG_IDENTITY"), 1)
+        assert follower.present[instance].evidence["answered"] == "stranger-000000-1"
+
+        scene.agent.tell(name=instance)
+        await until(lambda: follower.is_now(instance, "HEALTHY", "PROBES_PASSED"))
+
+
+async def test_a_crash_of_the_interpreter_is_told_in_order(
+    kafka: str, redis_url: str, agents: Agents, until: Until
+) -> None:
+    async with a_healthy_node(kafka, redis_url, agents, until) as scene:
+        scene.agent.tell(phase="broken", reason="DEADLINE_KILLED", exit_code="-9")
+        scene.agent.tell(phase="ready", reason="STATE_LOST")
+        instance = scene.fact.instance
+        await until(lambda: scene.follower.is_now(instance, "HEALTHY", "STATE_LOST"))
+
+        crash = scene.follower.of(instance)[-2]
+        assert (crash.status.value, crash.reason.value) == ("UNHEALTHY", "DEADLINE_KILLED")
+        assert crash.evidence == {"exit_code": "-9"}
+
+
+async def test_a_failed_load_is_unhealthy_with_its_traceback(
+    kafka: str, redis_url: str, agents: Agents, until: Until
+) -> None:
     node, fact = a_pair()
     async with healthy(kafka, redis_url), wishes(kafka) as tell, following(kafka) as follower:
         agent = agents(fact.instance)
-        there = created(fact, agent.endpoint)
-        await tell.put(node, fact, there)
+        await tell.put(node, fact, created(fact, agent.endpoint))
+        agent.tell(phase="started")
+        await until(lambda: follower.is_now(fact.instance, "STARTED"))
+        agent.tell(phase="preparing")
+        await until(lambda: follower.is_now(fact.instance, "PREPARING"))
+        agent.tell(phase="failed", reason="LOAD_FAILED", traceback="ZeroDivisionError")
+        await until(lambda: follower.is_now(node.key, "UNHEALTHY"))
+
+    assert follower.present[fact.instance].evidence == {"traceback": "ZeroDivisionError"}
+    assert "LOAD_FAILED" in follower.present[node.key].evidence[fact.instance]
+
+
+async def test_a_start_that_takes_too_long_is_unhealthy_and_may_still_succeed(
+    kafka: str, redis_url: str, agents: Agents, until: Until
+) -> None:
+    node, fact = a_pair(start_timeout_seconds=0.5)
+    async with healthy(kafka, redis_url), wishes(kafka) as tell, following(kafka) as follower:
+        agent = agents(fact.instance)
+        agent.signal(signal.SIGSTOP)
+        await tell.put(node, fact, created(fact, agent.endpoint))
+        await until(lambda: follower.is_now(fact.instance, "UNHEALTHY", "START_TIMEOUT"))
+        took = follower.present[fact.instance].since - node.created_at
+        assert 0.5 <= took.total_seconds() < 1.0
+        agent.signal(signal.SIGCONT)
         agent.ready()
         await until(lambda: follower.is_now(node.key, "HEALTHY"))
-        agent.signal(signal.SIGKILL)
-        await tell.put(exited(there))
-        await until(lambda: follower.is_now(node.key, "UNHEALTHY"), 0.5)
 
-    last = follower.present[fact.instance]
-    assert (last.status.value, last.reason.value) == ("UNHEALTHY", "PROCESS_EXITED")
-    assert last.evidence == {"signal": "9", "last_lines": "the last line"}
-    assert fact.instance in follower.present[node.key].sentence
+    assert follower.is_now(fact.instance, "HEALTHY", "READY")
+
+
+async def test_a_node_without_instances_is_unhealthy_when_it_is_overdue(
+    kafka: str, redis_url: str, until: Until
+) -> None:
+    node = a_fresh_node(start_timeout_seconds=0.4)
+    async with healthy(kafka, redis_url), wishes(kafka) as tell, following(kafka) as follower:
+        await tell.put(node)
+        await until(lambda: follower.is_now(node.key, "UNHEALTHY"))
+
+    assert follower.statuses(node.key) == ["CREATED", "UNHEALTHY"]
+    took = follower.present[node.key].since - node.created_at
+    assert 0.4 <= took.total_seconds() < 0.9
+
+
+async def test_want_of_room_stays_undefined_and_says_so(
+    kafka: str, redis_url: str, until: Until
+) -> None:
+    node, fact = a_pair()
+    async with healthy(kafka, redis_url), wishes(kafka) as tell, following(kafka) as follower:
+        await tell.put(node, fact, refused(fact, "NO_CAPACITY"))
+        await until(lambda: follower.is_now(fact.instance, "UNDEFINED", "NO_CAPACITY"))
+        assert follower.is_now(node.key, "CREATED")
+        await tell.put(refused(fact, "PACKAGE_MISSING", "numpy 1.26"))
+        await until(lambda: follower.is_now(node.key, "UNHEALTHY"))
+
+    assert follower.present[fact.instance].evidence == {"difference": "numpy 1.26"}
+
+
+async def test_deletion_leaves_nothing_instances_first(
+    kafka: str, redis_url: str, agents: Agents, until: Until
+) -> None:
+    async with a_healthy_node(kafka, redis_url, agents, until) as scene:
+        node, fact, _, tell, follower = scene
+        await tell.put(node.model_copy(update={"deleting": True}))
+        await until(lambda: follower.is_now(node.key, "DELETING"))
+        await tell.put(deleting(fact))
+        await until(lambda: follower.is_now(fact.instance, "DELETING"))
+        await tell.delete(node)  # Topics have no order between them: the node may be first.
+        await tell.delete(fact)
+        await until(lambda: not follower.present)
+
+    assert follower.buried == [fact.instance, node.key]

@@ -218,6 +218,12 @@ def exited(fact: Instance, signal_number: int = 9) -> Instance:
     return fact.with_fact("InstanceExited", now, exited=ended)
 
 
+def refused(fact: Instance, reason: str, *difference: str) -> Instance:
+    now = _now()
+    told = {"reason": reason, "at": now, "retry_at": now, "times": 1, "difference": difference}
+    return fact.with_fact("InstanceRefused", now, refused=told)
+
+
 def deleting(fact: Instance) -> Instance:
     now = _now()
     gone = {"reason": "SCALED_DOWN", "at": now}
