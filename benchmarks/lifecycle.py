@@ -33,7 +33,7 @@ PARTS: list[Part] = [
 
 def main() -> int:
     rows: list[Row] = []
-    with started() as (system, world):
+    with started() as (_, world):
         for part in PARTS:
             rows += measured(part, world)
         world.forget()

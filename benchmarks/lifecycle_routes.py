@@ -6,12 +6,12 @@ import time
 from datetime import datetime
 
 from benchmarks.rows import Row, percentile
+from benchmarks.wrk import loaded
 from tests.e2e.calls import Answer
 from tests.e2e.world import World
 
 RECREATIONS, INSTANCES = 8, 4
 ROUTED_P50_MS_MAX, ROUTED_P99_MS_MAX = 50.0, 250.0
-PATH_CONNECTIONS, PATH_SECONDS = 32, 5.0
 # The working directory of an interpreter lies in the directory that bears its instance's id.
 CELL_THAT_TELLS_WHO = "import os\nwho = os.path.basename(os.path.dirname(os.getcwd()))"
 
@@ -46,3 +46,18 @@ def healthy_at(world: World, instance: str) -> float:
     value = world.statuses.wait(instance, "HEALTHY").value
     assert value is not None
     return datetime.fromisoformat(value["at"]).timestamp()
+
+
+def whole_path(world: World) -> list[Row]:
+    """Gateway, two instances, the small cell: stated, since its target belongs elsewhere."""
+    cell = "y = [v * 2 for v in x]"
+    node = world.deploy(world.pin(), cell, inputs=["x"], outputs=["y"], want=2)
+    world.answers(node, x=[1])
+    host, port = world.system.gateway
+    url = f"http://{host}:{port}/v1/nodes/{node}:execute"
+    told = loaded(url, b'{"input":{"x":[1,2,3]}}')
+    return [
+        Row("whole_path_small_cell_requests_per_second", told.per_second if told else None),
+        Row("whole_path_small_cell_p99_ms", told.p99_ms if told else None),
+        Row("whole_path_failed_requests_count", told.failed if told else None, at_most=0),
+    ]

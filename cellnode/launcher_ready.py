@@ -9,6 +9,7 @@ from cellnode.launcher_child import Child
 from cellnode.launcher_places import UpFailed
 
 READY_SECONDS_MAX = 30.0
+STARTS_MAX = 5  # A service that ends so often before it is ready will not become it.
 ASK_SECONDS_MAX = 1.0
 PAUSE_SECONDS = 0.03
 _OK = b"200"
@@ -20,17 +21,17 @@ async def wait_until_ready(children: Mapping[str, Child], addresses: Mapping[str
     deadline = asyncio.get_running_loop().time() + READY_SECONDS_MAX
     while waiting:
         waiting -= {name for name in sorted(waiting) if await is_ready(addresses[name])}
-        if waiting and asyncio.get_running_loop().time() > deadline:
-            late = [children[name] for name in sorted(waiting)]
+        late = [children[name] for name in sorted(waiting)]
+        if hopeless := [child for child in late if child.starts > STARTS_MAX]:
+            raise UpFailed("\n".join(_complaint(child) for child in hopeless))
+        if late and asyncio.get_running_loop().time() > deadline:
             raise UpFailed("\n".join(_complaint(child) for child in late))
         await asyncio.sleep(PAUSE_SECONDS if waiting else 0)
 
 
 def _complaint(child: Child) -> str:
-    starts = f" (started {child.starts} times)" if child.starts > 1 else ""
-    return (
-        f"{child.name} was not ready within {READY_SECONDS_MAX:g} s{starts}. {child.quoted_log()}"
-    )
+    how = "did not become ready" if child.starts == 1 else f"ended {child.starts - 1} times"
+    return f"{child.name} {how}. {child.quoted_log()}"
 
 
 async def is_ready(address: str) -> bool:

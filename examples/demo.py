@@ -25,6 +25,7 @@ from examples.deploy_from_the_bus import deploy, send
 GATEWAY = os.environ.get("CELLNODE_DEMO_GATEWAY", "127.0.0.1:0")
 NODE, COUNTER = "digits", "counter"
 HELD_OUT = 360
+ROUTED_SECONDS_MAX = 0.25  # From the event to the last request that knows nothing of it.
 LOAD_SECONDS_BEFORE, LOAD_SECONDS_AFTER = 0.5, 0.5
 
 CELL = """
@@ -122,7 +123,8 @@ class Demo:
             self.screen.say(f"cell [cyan]count += 1[/], three requests: [bold]{counted}[/]")
             before = self.statuses.instances(COUNTER)
             await self._send({"kind": "RecreateNode", "id": str(uuid4()), "node": COUNTER})
-            await self.statuses.until(lambda known: known.instances(COUNTER, "gone") == before)
+            await self.statuses.until(lambda known: known.instances(COUNTER, "DELETING") == before)
+            await asyncio.sleep(ROUTED_SECONDS_MAX)
             again = (await client.call())["count"]
         self.screen.say(f"after RecreateNode, one request: [bold]{again}[/]")
         return counted == [1, 2, 3] and again == 1

@@ -98,6 +98,10 @@ class System:
         os.kill(pid, number)
         return pid
 
+    def kill_agent(self, instance: str) -> None:
+        """The agent alone: its keeper tells how it ended, its interpreters end with it."""
+        os.kill(self.instance_pids(instance)["agent"], signal.SIGKILL)
+
     def restart(self, service: str, number: signal.Signals = signal.SIGKILL) -> None:
         """End a service and wait until the launcher has brought it back, ready."""
         old = self.kill_service(service, number)
@@ -141,14 +145,12 @@ class System:
         os.killpg(session, number)
 
     def stopped_session_of(self, node: str) -> int | None:
-        """Stop the first process that runs an instance of the node, with its group."""
-        word = f"/instances/{node}-".encode()
-        for pid, arguments in running():
-            if b"runtime" in arguments and any(word in part for part in arguments):
-                with contextlib.suppress(OSError):
-                    if os.getsid(pid) == pid:
-                        os.killpg(pid, signal.SIGSTOP)
-                        return pid
+        """Stop the first agent of the node that exists, with its group."""
+        for record in (self.data / "instances").glob(f"{node}-*/agent.pid"):
+            with contextlib.suppress(OSError, ValueError):
+                session = os.getsid(int(json.loads(record.read_text())["pid"]))
+                os.killpg(session, signal.SIGSTOP)
+                return session
         return None
 
     def phase(self, instance: str) -> dict[str, Any]:

@@ -179,7 +179,8 @@ def strict_node(module_world: World) -> str:
 def test_a_bad_call_is_told_by_name(
     world: World, strict_node: str, body: bytes, status: int, code: str, named: str
 ) -> None:
-    answer = world.caller().send(strict_node, body)
+    with world.caller() as caller:
+        answer = caller.send(strict_node, body)
 
     assert (answer.status, answer.code) == (status, code), answer.body
     assert named in json.dumps(answer.json)

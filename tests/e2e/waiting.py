@@ -11,7 +11,13 @@ _PAUSE_SECONDS = 0.01
 T = TypeVar("T")
 
 
-def until(what: str, look: Callable[[], T | None], *, seconds: float = WAIT_SECONDS_MAX) -> T:
+def until(
+    what: str,
+    look: Callable[[], T | None],
+    *,
+    seconds: float = WAIT_SECONDS_MAX,
+    pause_seconds: float = _PAUSE_SECONDS,
+) -> T:
     """The first true value of `look`, or AssertionError that says what did not come."""
     deadline = time.monotonic() + seconds
     while True:
@@ -19,7 +25,7 @@ def until(what: str, look: Callable[[], T | None], *, seconds: float = WAIT_SECO
             return found
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:g} s: {what}; last seen: {found!r}")
-        time.sleep(_PAUSE_SECONDS)
+        time.sleep(pause_seconds)
 
 
 def stays(what: str, look: Callable[[], bool], *, seconds: float) -> None:

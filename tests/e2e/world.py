@@ -206,15 +206,22 @@ class World:
 
     def hold_back(self, node: str) -> int:
         """SIGSTOP the first instance of the node as soon as its process exists; its session."""
-        return until("a process to hold back", lambda: self.system.stopped_session_of(node))
+        return until(
+            "an agent to hold back",
+            lambda: self.system.stopped_session_of(node),
+            pause_seconds=0.001,
+        )
 
     def running_executions(self, node: str) -> int:
         """How many instances of the node run a request now, as their agents say."""
         phases = [self.system.phase(instance) for instance in self.statuses.instances(node)]
         return sum(bool(phase.get("running")) for phase in phases)
 
-    def caller(self) -> Caller:
-        return Caller(self.system.gateway)
+    @contextmanager
+    def caller(self) -> Iterator[Caller]:
+        caller = Caller(self.system.gateway)
+        yield caller
+        caller.close()
 
     def forget(self) -> None:
         """Delete what the test has made; nobody waits for it."""
