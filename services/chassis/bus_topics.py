@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -71,10 +71,15 @@ async def _check_partitions(admin: Any, settings: Settings) -> None:
 async def _report_drift(admin: Any, declared: Iterable[TopicDeclaration]) -> None:
     wanted = {one.topic.value: one.config() for one in declared}
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in wanted]
-    for answer in await admin.describe_configs(resources):
-        for _, _, _, name, entries in answer.resources:
-            found = {entry[0]: entry[1] for entry in entries}
-            for option, value in wanted[name].items():
-                if found.get(option) != value:
-                    facts = {"topic": name, "option": option, "found": found.get(option)}
-                    log.warning("topic differs from its declaration", wanted=value, **facts)
+    answers = await admin.describe_configs(resources)
+    told = [one for answer in answers for one in answer.resources]
+    for _, _, _, name, entries in told:
+        found = {entry[0]: entry[1] for entry in entries}
+        for option, value in drift(wanted[name], found).items():
+            facts = {"topic": name, "option": option, "found": found.get(option)}
+            log.warning("topic differs from its declaration", wanted=value, **facts)
+
+
+def drift(wanted: Mapping[str, str], found: Mapping[str, str | None]) -> dict[str, str]:
+    """The wanted options that are set otherwise."""
+    return {option: value for option, value in wanted.items() if found.get(option) != value}

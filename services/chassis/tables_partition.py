@@ -167,7 +167,9 @@ class OwnedPartition:
         finally:
             if written.offset is None and under_way.get(fold_key) is written:
                 del under_way[fold_key]
-        self.seen(topic, self._tables.position(topic, self.number))
+        is_seen = self._tables.position(topic, self.number).next_offset > written.offset
+        if is_seen and under_way.get(fold_key) is written:
+            del under_way[fold_key]
         if read_back:
             await self._read_back(topic, written.offset)
 

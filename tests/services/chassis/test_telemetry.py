@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -96,7 +95,9 @@ def test_a_broken_trace_header_begins_a_new_trace(lines: io.StringIO, broken: st
         assert len(trace_headers()["traceparent"]) == 55
 
 
-async def test_a_loop_that_stands_still_is_named_with_its_stack(lines: io.StringIO) -> None:
+async def test_a_loop_that_stands_still_is_named_with_its_stack(
+    lines: io.StringIO, until: Callable[..., Awaitable[None]]
+) -> None:
     late: list[float] = []
 
     def stands_still() -> None:
@@ -105,8 +106,7 @@ async def test_a_loop_that_stands_still_is_named_with_its_stack(lines: io.String
 
     with watchdog(on_late=late.append, late_seconds=0.1):
         stands_still()
-        while not late:
-            await asyncio.sleep(0.01)
+        await until(lambda: late)
     line = last(lines)
     assert line["event"] == "event loop stands still"
     assert "stands_still" in line["stack"]
