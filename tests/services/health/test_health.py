@@ -4,19 +4,9 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any, NamedTuple
 
-import pytest
-
-from schemas.instances import Instance
-from schemas.nodes import Node
+from tests.services.health.scenes import PROBE, START, Agents, Until, a_healthy_node, a_pair
 from tests.services.health.world import (
-    AgentProcess,
-    Follower,
-    Wishes,
     a_fresh_node,
     created,
     deleting,
@@ -24,58 +14,8 @@ from tests.services.health.world import (
     following,
     healthy,
     refused,
-    wanted,
     wishes,
 )
-
-Until = Callable[..., Awaitable[None]]
-Agents = Callable[[str], AgentProcess]
-START = ["UNDEFINED", "CREATED", "STARTED", "PREPARING", "HEALTHY"]
-PROBE = {"interval_seconds": 0.1, "timeout_seconds": 0.2, "fails": 3, "passes": 2}
-
-
-@pytest.fixture
-def agents(tmp_path: Path) -> Iterator[Agents]:
-    """Start agents as processes; they are killed at the end."""
-    started: list[AgentProcess] = []
-
-    def start(instance: str) -> AgentProcess:
-        started.append(AgentProcess(tmp_path / f"{len(started)}.s", instance))
-        return started[-1]
-
-    yield start
-    for agent in started:
-        agent.end()
-
-
-class Scene(NamedTuple):
-    """Who takes part."""
-
-    node: Node
-    fact: Instance
-    agent: AgentProcess
-    tell: Wishes
-    follower: Follower
-
-
-def a_pair(n: int = 1, **spec: Any) -> tuple[Node, Instance]:
-    node = a_fresh_node(probe=PROBE, **spec)
-    return node, wanted(node, n)
-
-
-@asynccontextmanager
-async def a_healthy_node(
-    kafka: str, redis_url: str, agents: Agents, until: Until
-) -> AsyncIterator[Scene]:
-    """One node of one instance, which is HEALTHY, and everybody around it."""
-    node, fact = a_pair()
-    async with healthy(kafka, redis_url), wishes(kafka) as tell, following(kafka) as follower:
-        agent = agents(fact.instance)
-        there = created(fact, agent.endpoint)
-        await tell.put(node, fact, there)
-        agent.ready()
-        await until(lambda: follower.is_now(node.key, "HEALTHY"))
-        yield Scene(node, there, agent, tell, follower)
 
 
 async def test_a_node_comes_to_life(
@@ -100,7 +40,7 @@ async def test_a_killed_instance_is_unhealthy_at_once(
     kafka: str, redis_url: str, agents: Agents, until: Until
 ) -> None:
     async with a_healthy_node(kafka, redis_url, agents, until) as scene:
-        node, fact, agent, tell, follower = scene
+        node, fact, agent, tell, follower, _ = scene
         agent.signal(signal.SIGKILL)
         await tell.put(exited(fact))
         await until(lambda: follower.is_now(node.key, "UNHEALTHY"), 0.5)
@@ -237,7 +177,7 @@ async def test_deletion_leaves_nothing_instances_first(
     kafka: str, redis_url: str, agents: Agents, until: Until
 ) -> None:
     async with a_healthy_node(kafka, redis_url, agents, until) as scene:
-        node, fact, _, tell, follower = scene
+        node, fact, _, tell, follower, _ = scene
         await tell.put(node.model_copy(update={"deleting": True}))
         await until(lambda: follower.is_now(node.key, "DELETING"))
         await tell.put(deleting(fact))
