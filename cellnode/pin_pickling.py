@@ -21,6 +21,7 @@ Namespace = dict[str, Any]
 # Smaller buffers are not worth a blob of their own.
 OUT_OF_BAND_BYTES_MIN = 4096
 PROTOCOL = 5
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: without it a class is compiled into the interpreter.
 
 
 @dataclass
@@ -136,12 +137,18 @@ _ATOMS = (
 
 
 def _is_shareable(value: Any) -> bool:
-    if isinstance(value, _ATOMS) or (type(value) is tuple and not value):
+    # Of a shared tuple only what lies in it matters, and that is looked at by itself.
+    if isinstance(value, _ATOMS) or type(value) in (tuple, frozenset):
         return False
     if isinstance(value, type | types.FunctionType):
-        return not _should_pickle_by_reference(value)
+        return not _is_by_reference(value)
     # A dtype is one object for all arrays, in every process.
     return type(value).__mro__[-2].__qualname__ != "dtype"
+
+
+def _is_by_reference(value: type | types.FunctionType) -> bool:
+    is_static = isinstance(value, type) and not value.__flags__ & _HEAP_TYPE
+    return is_static or bool(_should_pickle_by_reference(value))
 
 
 def _modules(values: list[Any]) -> Iterator[str]:
@@ -149,7 +156,7 @@ def _modules(values: list[Any]) -> Iterator[str]:
         if isinstance(value, types.ModuleType):
             yield value.__name__
         elif isinstance(value, type | types.FunctionType):
-            if _should_pickle_by_reference(value):
+            if _is_by_reference(value):
                 yield value.__module__
         elif isinstance(value, types.BuiltinFunctionType) and value.__module__:
             yield value.__module__
