@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import sys
 from collections.abc import Collection, Iterable, Mapping
@@ -216,12 +217,18 @@ def setting_rows(model: type[Settings], prefix: str, names: Iterable[str]) -> st
         (
             f"`{prefix}{name.upper()}`",
             words(schema["properties"][name], schema.get("$defs", {})),
-            f"`{shown(schema['properties'][name].get('default'))}`",
+            default_of(model, name),
             comment(model, name),
         )
         for name in names
     )
     return table(("variable", "type", "default", "meaning"), rows)
+
+
+def default_of(model: type[Settings], name: str) -> str:
+    """Nothing where the comment has to say it."""
+    value = model.model_json_schema()["properties"][name].get("default")
+    return "" if comment(model, name).startswith("Default:") else f"`{shown(value)}`"
 
 
 def settings_page() -> str:
@@ -236,7 +243,7 @@ def settings_page() -> str:
     ]
     for service in SERVICES:
         model = settings_of(service)
-        own = [name for name in model.model_fields if name not in Settings.model_fields]
+        own = list(inspect.get_annotations(model))  # Its own, and shared ones with another default.
         parts += [f"## {service}", setting_rows(model, f"CELLNODE_{service.upper()}_", own)]
     return page("Settings", "the `settings.py` of each service", *parts)
 
