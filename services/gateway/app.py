@@ -23,6 +23,7 @@ from services.gateway.measures import Measures
 from services.gateway.settings import GatewaySettings
 from services.gateway.upstreams import Pool
 
+SYNCED = "projection seen"
 SWEEP_SECONDS = 1.0
 SYNC_CHECK_SECONDS = 0.02
 DRAIN_CHECK_SECONDS = 0.01
@@ -34,6 +35,7 @@ log = logger("gateway.app")
 async def gateway(process: Process[GatewaySettings]) -> AsyncIterator[Gateway]:
     """The whole service; `__main__.py` and the tests both enter here."""
     settings, clock = process.settings, process.clock
+    process.readiness.require(SYNCED)
     measures = Measures()
     forwarder = Forwarder(measures, now=clock.monotonic, roll=clock.random)
 
@@ -97,7 +99,7 @@ async def _sweeping(site: Gateway, process: Process[GatewaySettings]) -> None:
 
 async def _tell_synced(copy: LocalCopy, process: Process[GatewaySettings]) -> None:
     """Ready once every partition was seen; from then on memory is enough."""
-    synced = process.readiness.require("projection seen")
+    synced = process.readiness.require(SYNCED)
     while not copy.is_complete:
         synced.unmet(f"{copy.partitions_seen} partitions seen so far")
         await process.clock.sleep(SYNC_CHECK_SECONDS)
