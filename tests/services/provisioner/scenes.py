@@ -23,6 +23,7 @@ from services.chassis.clock import SYSTEM_CLOCK
 from services.chassis.process import Process
 from services.provisioner.app import provisioner
 from services.provisioner.settings import ProvisionerSettings
+from tests.builders import an_id
 
 PARTITIONS = 4
 START_SECONDS = 15.0
@@ -46,6 +47,22 @@ def a_checkpoint(data: Path, **variables: Any) -> str:
     store = data / "store"
     made = pin("scene", namespace=variables or {"factor": 3}, store=store, check=False)
     return made.digest
+
+
+def a_deployment(digest: str, number: int = 1, want: int = 1, **spec: Any) -> dict[str, Any]:
+    """DeployNode as the documentation has it."""
+    wanted = {"cell": "y = x * factor", "inputs": ["x"], "outputs": ["y"], **spec}
+    spec = {"checkpoint": digest, "instances": {"want": want}, **wanted}
+    return command("DeployNode", number, spec=spec)
+
+
+def command(kind: str, number: int, **given: Any) -> dict[str, Any]:
+    return {"kind": kind, "id": str(an_id(number)), "node": "digits", **given}
+
+
+def pid_of(fact: dict[str, Any]) -> int:
+    """Of the instance's agent."""
+    return int(fact["handle"]["pid"])
 
 
 @asynccontextmanager
@@ -193,6 +210,10 @@ def living_in(data: Path) -> list[int]:
         if is_part and is_alive(int(name)):
             found.append(int(name))
     return found
+
+
+def command_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def environment_of(pid: int) -> bytes:

@@ -16,42 +16,26 @@ from tests.services.provisioner.scenes import (
     Outside,
     Until,
     a_checkpoint,
+    a_deployment,
+    command,
     is_alive,
     living_in,
+    pid_of,
     running,
 )
 
 HEALTHY, UNHEALTHY = InstanceStatus.HEALTHY, InstanceStatus.UNHEALTHY
 
 
-def deploy(digest: str, number: int = 1, want: int = 1, **spec: Any) -> dict[str, Any]:
-    wanted = {"cell": "y = x * factor", "inputs": ["x"], "outputs": ["y"], **spec}
-    instances = {"want": want}
-    return {
-        "kind": "DeployNode",
-        "id": str(an_id(number)),
-        "node": "digits",
-        "spec": {"checkpoint": digest, "instances": instances, **wanted},
-    }
-
-
-def command(kind: str, number: int, **given: Any) -> dict[str, Any]:
-    return {"kind": kind, "id": str(an_id(number)), "node": "digits", **given}
-
-
 def created(outside: Outside) -> list[dict[str, Any]]:
     return outside.instances("InstanceCreated")
-
-
-def pid_of(fact: dict[str, Any]) -> int:
-    return int(fact["handle"]["pid"])
 
 
 async def test_an_instance_is_on_record_before_it_is_made(
     kafka: str, data: Path, outside: Outside, until: Until
 ) -> None:
     async with running(kafka, data):
-        await outside.send(deploy(a_checkpoint(data), want=2))
+        await outside.send(a_deployment(a_checkpoint(data), want=2))
         await until(lambda: len(created(outside)) == 2)
 
     for fact in created(outside):
@@ -66,7 +50,7 @@ async def test_what_has_exited_is_told_and_replaced_at_once(
     kafka: str, data: Path, outside: Outside, until: Until
 ) -> None:
     async with running(kafka, data):
-        await outside.send(deploy(a_checkpoint(data)))
+        await outside.send(a_deployment(a_checkpoint(data)))
         await until(lambda: created(outside))
         (first,) = created(outside)
         os.kill(pid_of(first), signal.SIGKILL)
@@ -86,7 +70,7 @@ async def test_deleting_a_node_leaves_nothing_behind(
     kafka: str, data: Path, outside: Outside, until: Until
 ) -> None:
     async with running(kafka, data):
-        await outside.send(deploy(a_checkpoint(data), want=2))
+        await outside.send(a_deployment(a_checkpoint(data), want=2))
         await until(lambda: len(created(outside)) == 2)
         await outside.send(command("DeleteNode", 2))
         await until(lambda: "default/digits" not in outside.tables[Topic.NODES])
@@ -103,11 +87,11 @@ async def test_a_name_used_again_is_another_node(
 ) -> None:
     digest = a_checkpoint(data)
     async with running(kafka, data):
-        await outside.send(deploy(digest))
+        await outside.send(a_deployment(digest))
         await until(lambda: created(outside))
         await outside.send(command("DeleteNode", 2))
         await until(lambda: "default/digits" not in outside.tables[Topic.NODES])
-        await outside.send(deploy(digest, number=3))
+        await outside.send(a_deployment(digest, number=3))
         await until(lambda: created(outside))
 
     (fact,) = created(outside)
@@ -118,7 +102,7 @@ async def test_new_ones_are_healthy_before_old_ones_leave(
     kafka: str, data: Path, outside: Outside, until: Until
 ) -> None:
     async with running(kafka, data):
-        await outside.send(deploy(a_checkpoint(data), want=2))
+        await outside.send(a_deployment(a_checkpoint(data), want=2))
         await until(lambda: len(created(outside)) == 2)
         old = created(outside)
         for fact in old:
@@ -139,7 +123,7 @@ async def test_scaling_changes_the_number_and_replaces_nothing(
     kafka: str, data: Path, outside: Outside, until: Until
 ) -> None:
     async with running(kafka, data):
-        await outside.send(deploy(a_checkpoint(data)))
+        await outside.send(a_deployment(a_checkpoint(data)))
         await until(lambda: len(created(outside)) == 1)
         await outside.send(command("ScaleNode", 2, want=3))
         await until(lambda: len(created(outside)) == 3)
@@ -154,7 +138,7 @@ async def test_there_is_no_vm_beyond_the_most_until_there_is_room(
     kafka: str, data: Path, outside: Outside, until: Until
 ) -> None:
     async with running(kafka, data, instances_max=1):
-        await outside.send(deploy(a_checkpoint(data), want=2))
+        await outside.send(a_deployment(a_checkpoint(data), want=2))
         await until(lambda: created(outside) and outside.instances("InstanceRefused"))
         (full,) = outside.instances("InstanceRefused")
         (made,) = created(outside)
@@ -172,7 +156,7 @@ async def test_a_missing_checkpoint_is_refused_later_each_time_and_mended_in_pla
     digest = a_checkpoint(data)
     away = (data / "store").rename(data / "away")
     async with running(kafka, data):
-        await outside.send(deploy(digest))
+        await outside.send(a_deployment(digest))
         await until(lambda: outside.instances("InstanceRefused"))
         await until(lambda: outside.instances()[0]["refused"]["times"] == 2)
         (refused,) = outside.instances()
@@ -189,7 +173,7 @@ async def test_what_cannot_load_is_replaced_with_growing_delay_and_never_piles_u
     kafka: str, data: Path, outside: Outside, until: Until
 ) -> None:
     async with running(kafka, data):
-        await outside.send(deploy(a_checkpoint(data)))
+        await outside.send(a_deployment(a_checkpoint(data)))
         for n in (1, 2):
             await until(lambda n=n: [f for f in created(outside) if f["n"] == n])
             (failed,) = [f for f in created(outside) if f["n"] == n]
@@ -208,7 +192,7 @@ async def test_what_stays_in_trouble_is_replaced(
     kafka: str, data: Path, outside: Outside, until: Until, seconds: float
 ) -> None:
     async with running(kafka, data):
-        await outside.send(deploy(a_checkpoint(data), replace_after_seconds=seconds))
+        await outside.send(a_deployment(a_checkpoint(data), replace_after_seconds=seconds))
         await until(lambda: created(outside))
         (first,) = created(outside)
         await outside.tell_status(first, UNHEALTHY, Reason.PROBES_FAILED)
