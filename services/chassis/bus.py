@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -19,6 +20,7 @@ from schemas.topics import Topic
 from services.chassis.bus_ownership import Gate, Ownership
 from services.chassis.bus_policy import Delivery
 from services.chassis.bus_producer import Line
+from services.chassis.bus_progress import watch_progress
 from services.chassis.bus_records import HOPS_HEADER, RawRecord, encoded, lenient, without
 from services.chassis.bus_topics import make_topics
 from services.chassis.process import Process
@@ -70,6 +72,7 @@ class Bus:
         self._connected = process.readiness.require("bus")
         self._delivery = Delivery(process, bury=self.bury, forward=self.forward)
         self._gates: list[Gate] = []
+        self._subscribers: list[Any] = []
         self._line = Line(self._settings, self._adopt, process.clock)
         self._broker = KafkaBroker(
             self._settings.kafka_bootstrap_servers,
@@ -78,9 +81,9 @@ class Bus:
             graceful_timeout=GRACEFUL_TIMEOUT_SECONDS,
             ack_policy=AckPolicy.MANUAL,
             middlewares=(self._delivery.middleware(),),
-            logger=StructlogAdapter("faststream"),
+            logger=StructlogAdapter("chassis.faststream"),
         )
-        self._app = FastStream(self._broker, logger=StructlogAdapter("faststream"))
+        self._app = FastStream(self._broker, logger=StructlogAdapter("chassis.faststream"))
 
     def attach(self, consumers: Consumers) -> None:
         """One subscriber of one topic, with the policy around decoding, validation and handler."""
@@ -102,14 +105,19 @@ class Bus:
             no_reply=True,
         )
         subscriber(consumers.handler or _passed_over)
+        self._subscribers.append(subscriber)
 
     @asynccontextmanager
     async def consuming(self) -> AsyncIterator[None]:
         """Deliver while inside; leaving waits for the handler that runs, then leaves the group."""
         await self._app.start()
+        watching = [self._watched(subscriber) for subscriber in self._subscribers]
         try:
             yield
         finally:
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
             for gate in self._gates:
                 await gate.close()
             await self._app.stop()
@@ -194,6 +202,10 @@ class Bus:
         traceback: TracebackType | None,
     ) -> None:
         await self._line.stop()
+
+    def _watched(self, subscriber: Any) -> asyncio.Task[Any]:
+        watching = watch_progress(lambda: subscriber.consumer, self._process.clock)
+        return self._process.watch(watching, "bus.progress")
 
     async def _make_topics(self) -> None:
         clock = self._process.clock

@@ -10,6 +10,7 @@ HeaderPairs = tuple[tuple[str, bytes | None], ...]
 
 HOPS_HEADER = "cellnode-hops"
 HOPS_MAX = 2
+DIGITS_MAX = 18
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,19 @@ class RawRecord:
                 return value.decode(errors="replace")
         return None
 
+    def count(self, name: str) -> int | None:
+        """A header that is a plain decimal number, else nothing."""
+        text = self.header(name) or ""
+        is_number = text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX
+        return int(text) if is_number else None
+
     @property
     def hops(self) -> int:
         """How often the record was forwarded already; an unreadable count is too often."""
-        text = self.header(HOPS_HEADER)
-        if text is None:
+        if self.header(HOPS_HEADER) is None:
             return 0
-        return int(text) if text.isascii() and text.isdigit() else HOPS_MAX
+        counted = self.count(HOPS_HEADER)
+        return HOPS_MAX if counted is None else counted
 
 
 def raw_record(record: Any) -> RawRecord:

@@ -16,7 +16,7 @@ from services.chassis.settings import Settings
 from services.chassis.telemetry import logger
 
 TIMEOUT_SECONDS = 30.0
-REPLICAS = -1  # The brokers' own default.
+REPLICAS_MAX = 3  # As many as there are brokers, up to this; aiokafka cannot ask for a default.
 _CREATED, _EXISTS = 0, 36
 
 log = logger("chassis.bus")
@@ -40,7 +40,8 @@ async def make_topics(settings: Settings) -> None:
 async def _made(admin: Any, settings: Settings) -> None:
     await admin.start()
     declared = list(DECLARATIONS.values())
-    answer = await admin.create_topics([_new(one, settings) for one in declared])
+    replicas = min(REPLICAS_MAX, len((await admin.describe_cluster())["brokers"]))
+    answer = await admin.create_topics([_new(one, settings, replicas) for one in declared])
     for name, code, *rest in answer.topic_errors:
         if code not in (_CREATED, _EXISTS):
             raise BusUnavailable(f"the topic {name} cannot be made: error {code} {rest}")
@@ -48,11 +49,11 @@ async def _made(admin: Any, settings: Settings) -> None:
     await _report_drift(admin, declared)
 
 
-def _new(declared: TopicDeclaration, settings: Settings) -> NewTopic:
+def _new(declared: TopicDeclaration, settings: Settings, replicas: int) -> NewTopic:
     return NewTopic(
         declared.topic.value,
         settings.cellnode_partitions,
-        REPLICAS,
+        replicas,
         topic_configs=declared.config(),
     )
 

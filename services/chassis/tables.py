@@ -13,6 +13,7 @@ from typing_extensions import Self
 
 from schemas.errors import BusUnavailable, TransientError
 from schemas.topics import Topic
+from services.chassis.bus_progress import watch_progress
 from services.chassis.bus_records import RawRecord, raw_record
 from services.chassis.clock import Clock
 from services.chassis.process import Process
@@ -27,7 +28,6 @@ POLL_MS = 500
 RECORDS_MAX = 2_000  # Folded in one go, before others get a turn.
 ASK_TIMEOUT_SECONDS = 10.0  # For the first and last offsets of partitions.
 TRY_AGAIN_SECONDS = 0.5
-STUCK_SECONDS = 60.0  # Records wait and none is read for so long: the process is of no use.
 
 Bury = Callable[[RawRecord, Exception], Awaitable[None]]
 
@@ -44,7 +44,7 @@ class Tables(KnownTables):
         self._clock = process.clock
         self._bury = bury
         self._consumer: Any = None
-        self._task: asyncio.Task[None] | None = None
+        self._running: list[asyncio.Task[None]] = []
         self._assigned = asyncio.Event()
         self._assigning = asyncio.Lock()
         self._progress = asyncio.Event()
@@ -86,8 +86,11 @@ class Tables(KnownTables):
             fetch_max_wait_ms=self._settings.kafka_fetch_max_wait_ms,
         )
         await _started(self._consumer, self._clock)
-        self._task = asyncio.create_task(self._read(), name="tables")
-        self._task.add_done_callback(self._ended)
+        watching = watch_progress(lambda: self._consumer, self._clock)
+        self._running = [
+            self._process.watch(self._read(), "tables"),
+            self._process.watch(watching, "tables.progress"),
+        ]
         return self
 
     async def __aexit__(
@@ -96,17 +99,12 @@ class Tables(KnownTables):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
         for reading in self._readings.values():
             reading.give_up()
         await asyncio.wait_for(self._consumer.stop(), ASK_TIMEOUT_SECONDS)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("tables are read no more", exc_info=error)
-            self._process.stop(error)
 
     async def _begun(self, places: Iterable[Place]) -> dict[Place, Reading]:
         """New readings with the offsets that exist now."""
@@ -118,7 +116,7 @@ class Tables(KnownTables):
         for place, partition in wanted.items():
             spec, start = self._specs[place[0]], first[partition]
             fold = Fold(spec, began_at=start, end_at=last[partition], position=start)
-            begun[place] = Reading(Fold(spec), fold, moved_at=self._clock.monotonic())
+            begun[place] = Reading(Fold(spec), fold)
         return begun
 
     async def _offsets(self, partitions: Sequence[Any]) -> tuple[dict[Any, int], dict[Any, int]]:
@@ -158,7 +156,6 @@ class Tables(KnownTables):
                 continue
             for partition, records in fetched.items():
                 await self._fold_in((Topic(partition.topic), partition.partition), records)
-            self._check_progress()
             self._tell_progress()
 
     async def _fold_in(self, place: Place, records: Sequence[Any]) -> None:
@@ -188,7 +185,6 @@ class Tables(KnownTables):
             return Applied()
 
     def _folded(self, place: Place, reading: Reading, changes: Sequence[Change]) -> None:
-        reading.moved_at = self._clock.monotonic()
         if reading.building is None:
             self._tell(place, reading, changes, is_rebuilt=False)
         else:
@@ -228,16 +224,6 @@ class Tables(KnownTables):
     def _tell_progress(self) -> None:
         self._progress.set()
         self._progress = asyncio.Event()
-
-    def _check_progress(self) -> None:
-        """A consumer that silently stopped is found out; the process then starts anew."""
-        now = self._clock.monotonic()
-        for place, reading in self._readings.items():
-            ahead = self._consumer.highwater(_partition(place))
-            if ahead is None or ahead <= reading.fold.position:
-                reading.moved_at = now
-            elif now - reading.moved_at > STUCK_SECONDS:
-                raise BusUnavailable(f"{place[0].value}/{place[1]}: records wait, none is read")
 
 
 def _partition(place: Place) -> Any:

@@ -214,10 +214,9 @@ def _parsed(parse: Callable[[bytes], T], raw: RawRecord) -> T:
 
 
 def _header_order(raw: RawRecord) -> Order | None:
-    term, seq = raw.header(TERM_HEADER), raw.header(SEQ_HEADER)
-    if term is None or seq is None or not (term.isdigit() and seq.isdigit()):
-        return None
-    return int(term), int(seq)
+    """What the headers say, if both are readable; tombstones have nothing else."""
+    term, seq = raw.count(TERM_HEADER), raw.count(SEQ_HEADER)
+    return None if term is None or seq is None else (term, seq)
 
 
 def _forget_oldest(known: dict[str, T], most: int) -> None:

@@ -46,7 +46,6 @@ class Reading:
     building: Fold | None
     waiting: list[tuple[int, int, asyncio.Future[None]]] = field(default_factory=list)
     lost_keys: set[str] = field(default_factory=set)
-    moved_at: float = 0.0
     _count: int = 0
 
     @property

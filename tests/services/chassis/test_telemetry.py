@@ -61,7 +61,7 @@ def test_other_libraries_lines_look_the_same(lines: io.StringIO) -> None:
 
 def test_fast_streams_extra_becomes_facts(lines: io.StringIO) -> None:
     error = ValueError("wrong")
-    StructlogAdapter("faststream").log(
+    StructlogAdapter("chassis.faststream").log(
         logging.ERROR, "Failed", extra={"topic": "t"}, exc_info=error
     )
     line = last(lines)

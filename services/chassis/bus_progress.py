@@ -1,0 +1,60 @@
+"""A consumer that silently stopped is found out, so that the process can be started anew."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.errors import BusUnavailable
+from services.chassis.clock import Clock
+from services.chassis.telemetry import logger
+
+CHECK_SECONDS = 15.0
+STUCK_SECONDS = 60.0  # Records wait and none is read for so long: the process is of no use.
+ASK_TIMEOUT_SECONDS = 10.0
+
+log = logger("chassis.bus")
+
+
+async def watch_progress(
+    consumer: Callable[[], Any],
+    clock: Clock,
+    *,
+    check_seconds: float = CHECK_SECONDS,
+    stuck_seconds: float = STUCK_SECONDS,
+) -> None:
+    """Until cancelled; BusUnavailable once records wait in a partition that does not move.
+
+    The brokers are asked for the ends: what a stuck consumer knows of them is as old as itself.
+    """
+    moved: dict[TopicPartition, tuple[int, float]] = {}
+    while True:
+        await clock.sleep(clock.jittered(check_seconds))
+        try:
+            behind = await asyncio.wait_for(_behind(consumer()), ASK_TIMEOUT_SECONDS)
+        except (KafkaError, asyncio.TimeoutError) as error:
+            moved.clear()  # Kafka is away, which is another trouble.
+            log.warning("progress unknown", error=repr(error))
+            continue
+        now = clock.monotonic()
+        moved = {one: _since(moved.get(one), position, now) for one, position in behind.items()}
+        for partition, (_, since) in moved.items():
+            if now - since > stuck_seconds:
+                raise BusUnavailable(f"{partition.topic}/{partition.partition} is read no more")
+
+
+async def _behind(consumer: Any) -> dict[TopicPartition, int]:
+    """Positions in the partitions where records wait."""
+    assigned = [] if consumer is None else list(consumer.assignment())
+    ends = await consumer.end_offsets(assigned) if assigned else {}
+    positions = {one: await consumer.position(one) for one in assigned}
+    return {one: position for one, position in positions.items() if position < ends[one]}
+
+
+def _since(known: tuple[int, float] | None, position: int, now: float) -> tuple[int, float]:
+    """The position, and since when it stands there."""
+    return known if known is not None and known[0] == position else (position, now)
