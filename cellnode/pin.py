@@ -263,8 +263,12 @@ def _check(store: Store, digest: str) -> None:
     """Load it as an instance would: what fails here would fail there."""
     paths = str(interpreter_directory()), str(store.directory)
     command = [sys.executable, paths[0], "check", paths[1], digest]
+    # An instance does not see where the notebook's shell finds further modules.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     try:
-        done = subprocess.run(command, capture_output=True, timeout=CHECK_SECONDS_MAX, check=False)
+        done = subprocess.run(
+            command, env=env, capture_output=True, timeout=CHECK_SECONDS_MAX, check=False
+        )
     except subprocess.TimeoutExpired:
         raise PinError(f"loading took more than {CHECK_SECONDS_MAX} seconds") from None
     try:

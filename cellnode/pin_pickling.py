@@ -143,7 +143,7 @@ def _is_shareable(value: Any) -> bool:
     if isinstance(value, type | types.FunctionType):
         return not _is_by_reference(value)
     # A dtype is one object for all arrays, in every process.
-    return type(value).__mro__[-2].__qualname__ != "dtype"
+    return not any(each.__qualname__ == "dtype" for each in type(value).__mro__)
 
 
 def _is_by_reference(value: type | types.FunctionType) -> bool:

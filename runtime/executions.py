@@ -116,6 +116,9 @@ class Executions:
 
     def on_response(self, response: Response) -> None:
         """The fork has answered the first one sent."""
+        if not self.sent:
+            self.fork.kill()  # Nobody asked: the cell wrote to its own channel.
+            return
         exchange = self.sent.popleft()
         self.execution_us += SMOOTHING * (response.execution_us - self.execution_us)
         self.metrics.executed(response.status, response.execution_us)

@@ -11,10 +11,12 @@ import socket
 from dataclasses import asdict
 from typing import Any, Protocol, cast
 
+from runtime.exchange import STATUS_LINES
 from runtime.instance import Instance
 from runtime.interpreter.frames import (
     CELL_ERROR,
     CONTROL,
+    CONTROL_BYTES_MAX,
     RESPONSE,
     Request,
     Response,
@@ -57,6 +59,7 @@ class Interpreter:
         self.received = bytearray()
         self.requests: RequestChannel | None = None
         self.fork_pid = 0
+        self.is_stopped = False
         self.ended: int | None = None  # The code of a fork whose last answers are still read.
 
     def listen(self, listener: Listener) -> None:
@@ -124,13 +127,21 @@ class Interpreter:
             self._on_loader_ended()
             return
         self.received += data
-        while message := self._next_message():
-            self._on_message(message)
+        try:
+            while message := self._next_message():
+                self._on_message(message)
+        except (ValueError, KeyError, TypeError) as error:
+            # What was unpickled shares a process with the loader and may write nonsense.
+            self.log.say(f"the interpreter sent nonsense: {error!r}")
+            self._on_loader_ended()
 
     def _next_message(self) -> dict[str, Any] | None:
         if len(self.received) < CONTROL.size:
             return None
-        end = CONTROL.size + CONTROL.unpack_from(self.received)[0]
+        size = CONTROL.unpack_from(self.received)[0]
+        if size > CONTROL_BYTES_MAX:
+            raise ValueError(f"a message of {size} bytes")
+        end = CONTROL.size + size
         if len(self.received) < end:
             return None
         message: dict[str, Any] = json.loads(self.received[CONTROL.size : end])
@@ -152,7 +163,10 @@ class Interpreter:
 
     def _on_forked(self, pid: int) -> None:
         self.fork_pid = pid
-        if self.requests is not None and self.requests.transport is not None:
+        requests = self.requests
+        if requests is None or requests.is_at_end:
+            return  # It has ended already, which is told next.
+        if requests.transport is not None:
             self.listener.on_forked()
         else:
             self.loop.call_soon(self._on_forked, pid)
@@ -177,6 +191,19 @@ class Interpreter:
         self._close_requests()
         self.listener.on_fork_ended(code)
 
+    def channel_lost(self, requests: RequestChannel) -> None:
+        """A fork that closed its channel and still runs can answer nobody."""
+        if self.requests is not requests:
+            return
+        if self.ended is not None:
+            self.fork_ended()
+        else:
+            self.loop.call_later(LAST_WORDS_SECONDS_MAX, self._kill_mute, self.fork_pid)
+
+    def _kill_mute(self, pid: int) -> None:
+        if pid and self.fork_pid == pid:
+            self.kill()
+
     def _close_requests(self) -> None:
         if self.requests is not None and self.requests.transport is not None:
             self.requests.transport.abort()
@@ -194,6 +221,9 @@ class Interpreter:
 
     def stop(self) -> int:
         """End loader and fork and reap the loader; its exit code, negative for a signal."""
+        if self.is_stopped:
+            return 0
+        self.is_stopped = True
         self.loop.remove_reader(self.spawned.control)
         self.spawned.control.close()
         self._close_requests()
@@ -236,6 +266,10 @@ class RequestChannel(asyncio.Protocol):
         start, head_bytes = 0, RESPONSE.size
         while len(received) - start >= head_bytes:
             body_bytes, execution_us, status, flags = RESPONSE.unpack_from(received, start)
+            if body_bytes > self.interpreter.instance.body_bytes_max or status not in STATUS_LINES:
+                # The cell wrote to its own channel.
+                self.interpreter.kill()
+                break
             end = start + head_bytes + body_bytes
             if len(received) < end:
                 break
@@ -257,5 +291,5 @@ class RequestChannel(asyncio.Protocol):
         self.transport = None
         if self.interpreter.requests is self:
             self._read_last_answers()
-            self.interpreter.fork_ended()
+            self.interpreter.channel_lost(self)
         self.channel.close()

@@ -196,6 +196,8 @@ class Agent:
         return min(delay, FORK_DELAY_SECONDS_MAX)
 
     def _enter(self, phase: str, sentence: str, *, reason: str, **evidence: str) -> None:
+        if phase == FAILED:
+            self.executions.refuse_waiting("not-ready", sentence)
         if self.executions.is_draining:
             return  # Draining is the last phase; only the line of requests still moves.
         self.phases.enter(phase, sentence, reason=reason, **evidence)

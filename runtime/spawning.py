@@ -57,6 +57,8 @@ def environment(instance: Instance) -> dict[str, str]:
         **passed_on,
         "HOME": instance.work,
         "TMPDIR": instance.work,
+        # Packages installed for the user only are part of the node's Python, wherever HOME is.
+        "PYTHONUSERBASE": os.environ.get("PYTHONUSERBASE") or os.path.expanduser("~/.local"),
         **instance.env,
         # A parent that has run OpenMP in parallel cannot be forked; the fork gets its threads back.
         "OMP_NUM_THREADS": "1",

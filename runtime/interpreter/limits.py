@@ -70,20 +70,21 @@ def give_threads_back(count: int) -> None:
         ctypes.CDLL(path).omp_set_num_threads(count)
 
 
-def end_children() -> int:
+def end_children(kept: frozenset[int] = frozenset()) -> int:
     """Kill and reap the children that are left of what the cell started; how many there were."""
-    children = _children()
-    for pid in children:
+    ended = children() - kept
+    for pid in ended:
         try:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
         except (ProcessLookupError, ChildProcessError):
             continue
-    return len(children)
+    return len(ended)
 
 
-def _children() -> list[int]:
-    found = []
+def children() -> frozenset[int]:
+    """The processes whose parent is this one."""
+    found = set()
     for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{entry}/stat", "rb") as file:
@@ -91,5 +92,5 @@ def _children() -> list[int]:
         except OSError:
             continue
         if int(fields[1]) == os.getpid():
-            found.append(int(entry))
-    return found
+            found.add(int(entry))
+    return frozenset(found)

@@ -75,6 +75,8 @@ class Loader:
         self.cell, self.namespace = loaded
         self.child = 0
         self.watched = -1  # The pidfd of the child.
+        # What the checkpoint itself started while it was loaded belongs to every fork.
+        self.kept = limits.children()
         # What was loaded stays shared between this process and its forks.
         gc.freeze()
 
@@ -124,7 +126,7 @@ class Loader:
             poll.unregister(self.watched)
             os.close(self.watched)
         self.child, self.watched = 0, -1
-        limits.end_children()
+        limits.end_children(self.kept)
         code = os.waitstatus_to_exitcode(status)
         self.control.send({"kind": "exited", "pid": pid, "code": code})
 

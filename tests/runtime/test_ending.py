@@ -207,3 +207,34 @@ def test_the_log_is_capped_with_one_rotation(instances: Instances) -> None:
     sizes = [path.stat().st_size for path in instance.directory.glob("log*")]
     assert len(sizes) == 2
     assert max(sizes) <= 8 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "import os; os.closerange(3, 64)",
+        "import os, contextlib\nfor fd in range(3, 64):\n"
+        "    with contextlib.suppress(OSError): os.write(fd, b'z' * 100)",
+    ],
+)
+def test_a_cell_that_meddles_with_its_channel_harms_itself_alone(
+    instances: Instances, cell: str
+) -> None:
+    source = f"y = 1\nif harm:\n    exec({cell!r})\n    import time; time.sleep(20)"
+    instance = instances.start(source, inputs=["harm"], outputs=["y"]).ready()
+
+    answer = instance.execute({"harm": True})
+
+    assert answer.json["code"] == "interpreter-lost"
+    assert instance.until_seq(5)["reason"] == "STATE_LOST"
+    assert instance.output({"harm": False}) == {"y": 1}
+
+
+def test_a_failed_load_that_killed_its_interpreter_still_drains(instances: Instances) -> None:
+    state = "import os\nclass A:\n    def __reduce__(self): return os._exit, (7,)\na = A()"
+    instance = instances.start("y = 1", state=state)
+    instance.until_phase("failed")
+
+    os.kill(instance.agent_pid, signal.SIGTERM)
+
+    assert instance.exit()["code"] == 0

@@ -142,6 +142,7 @@ def test_an_unfinished_header_is_not_kept_beyond_its_limit(
     client.close()
 
 
+@pytest.mark.full
 def test_a_slow_header_is_cut_off(instances: Instances) -> None:
     instance = instances.start("y = 1").ready()
     client = instance.connect()
@@ -178,15 +179,15 @@ def test_connection_close_is_obeyed(shared_doubler: RunningInstance) -> None:
 
 
 def test_a_client_that_does_not_read_is_no_ones_loss(instances: Instances) -> None:
-    cell = "y = 'a' * 8_000_000"
+    cell = "y = 'a' * 2_000_000"
     instance = instances.start(cell, outputs=["y"]).ready()
     client = instance.connect()
 
     client.sendall(raw_execute(b'{"input": {}}') * 4)
 
     assert instance.request("GET", "/livez").status == 200
-    assert len(instance.output()["y"]) == 8_000_000
-    assert len(some_of(client, 4)) > 32_000_000
+    assert len(instance.output()["y"]) == 2_000_000
+    assert len(some_of(client, 4)) > 8_000_000
     client.close()
 
 
