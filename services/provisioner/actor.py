@@ -16,6 +16,7 @@ from services.chassis.loops import Backoff
 from services.chassis.metrics import Metrics
 from services.chassis.telemetry import logger
 from services.provisioner.book import Book
+from services.provisioner.failures import START_FAULTS
 from services.provisioner.providers import (
     Drain,
     ForeignHost,
@@ -30,7 +31,8 @@ from services.provisioner.settings import ProvisionerSettings
 REFUSED_BACKOFF_SECONDS_MAX = 60.0
 NO_CAPACITY_SECONDS_MAX = 5.0  # Room may come any moment, and asking costs nothing.
 DRAIN_MARGIN_SECONDS = 1.0  # For an agent that ends itself at its own maximum.
-SILENT_DRAIN_SECONDS = 2.0  # One that does not answer its probes will not answer a signal.
+SHORT_DRAIN_SECONDS = 2.0  # Of one that has nothing to finish, or does not answer anyway.
+NOTHING_TO_FINISH = START_FAULTS | {Reason.PROBES_FAILED, Reason.PROCESS_EXITED}
 
 _EXIT = "~exit"  # An exit is recorded beside whatever else is being done.
 
@@ -117,8 +119,13 @@ class Actor:
             return
         task = asyncio.create_task(self._run(kind, instance, key, work), name=f"{kind}:{key}")
         self._busy[key] = task
-        # A task that is cancelled before it ran has not entered its own clean-up.
-        task.add_done_callback(lambda _: (self._busy.pop(key, None), work.close()))
+        task.add_done_callback(lambda done: self._ended(key, done, work))
+
+    def _ended(self, key: str, task: asyncio.Task[None], work: Coroutine[Any, Any, None]) -> None:
+        """Also of a task that was cancelled before it ran; the next one may stand there already."""
+        work.close()
+        if self._busy.get(key) is task:
+            del self._busy[key]
 
     async def _run(
         self, kind: str, instance: Instance, key: str, work: Coroutine[Any, Any, None]
@@ -225,18 +232,21 @@ class Actor:
                 going.set()
 
     def _drain(self, instance: Instance) -> Drain:
-        """Who was in balancing refuses for a while, so that no late request is lost."""
+        """Who was in balancing refuses for a while, so that no late request is lost; who never
+        served, or does not answer, has nothing to finish."""
         status = self._book.status(instance.place, instance.instance)
-        before = [] if status is None else [
-            step for step in status.transitions if step.status != InstanceStatus.DELETING.value
-        ]  # fmt: skip
+        steps = () if status is None else status.transitions
+        before = [step for step in steps if step.status != InstanceStatus.DELETING.value]
         longest = self._settings.drain_seconds_max + DRAIN_MARGIN_SECONDS
-        if status is not None and status.status is InstanceStatus.HEALTHY:
-            return Drain(SIGTERM, longest)
-        if before and before[-1].status == InstanceStatus.HEALTHY.value:
-            return Drain(SIGTERM, longest)
-        is_silent = bool(before) and before[-1].reason is Reason.PROBES_FAILED
-        return Drain(SIGINT, SILENT_DRAIN_SECONDS if is_silent else longest)
+        short = Drain(SIGINT, min(longest, SHORT_DRAIN_SECONDS))
+        if not before:
+            return short
+        match before[-1].status, before[-1].reason:
+            case InstanceStatus.HEALTHY.value, _:
+                return Drain(SIGTERM, longest)
+            case InstanceStatus.UNHEALTHY.value, reason if reason not in NOTHING_TO_FINISH:
+                return Drain(SIGINT, longest)
+        return short
 
     def _now(self) -> Any:
         return self._clock.now()

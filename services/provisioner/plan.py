@@ -193,7 +193,7 @@ class _Group:
         return [Wait(min(later))] if later else []
 
     def _outdated(self) -> list[Instance]:
-        """Old ones that never served or are dead at once, the others when enough are healthy."""
+        """Old ones without a VM or dead at once, the others when enough are healthy."""
         useless = [one for one in self.old if self._is_useless(one)]
         rest = [one for one in self.old if one not in useless]
         healthy = sorted((one for one in rest if self._is_healthy(one)), key=lambda one: -one.n)
@@ -205,12 +205,10 @@ class _Group:
         return [*useless, *troubled, *healthy[:spare]]
 
     def _is_useless(self, instance: Instance) -> bool:
+        """For certain: one that only seems to be starting may serve already, for all we know."""
         failure = self.failures.get(instance.instance)
-        if failure is not None:
-            return failure.kind in {FailureKind.EXITED, FailureKind.START}
-        status = self.statuses.get(instance.instance)
-        serves = {InstanceStatus.HEALTHY, InstanceStatus.UNHEALTHY}
-        return instance.handle is None or status is None or status.status not in serves
+        is_dead = failure and failure.kind in {FailureKind.EXITED, FailureKind.START}
+        return instance.handle is None or bool(is_dead)
 
     def _is_current(self, instance: Instance) -> bool:
         return instance.revision == self.node.revision and instance.uid == self.node.uid

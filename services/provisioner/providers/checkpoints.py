@@ -80,18 +80,16 @@ class Checkpoints:
         self._store = store
         self.cache = cache
         self._verified: dict[Path, _Seen] = {}
-        self._one_at_a_time = threading.Lock()
 
     def verified(self, digest: str) -> Manifest:
         """The manifest, with every byte of the checkpoint verified in the cache; or Refused."""
-        with self._one_at_a_time:
-            place = Path("checkpoints", f"{digest}.json")
-            self._bring(place, digest, None, f"the manifest of checkpoint {digest}")
-            manifest = _parse((self.cache / place).read_bytes(), digest)
-            for blob in manifest.blobs():
-                where = Path("blobs", blob.sha256[:2], blob.sha256)
-                self._bring(where, blob.sha256, blob.bytes, f"blob {blob.sha256}")
-            return manifest
+        place = Path("checkpoints", f"{digest}.json")
+        self._bring(place, digest, None, f"the manifest of checkpoint {digest}")
+        manifest = _parse((self.cache / place).read_bytes(), digest)
+        for blob in manifest.blobs():
+            where = Path("blobs", blob.sha256[:2], blob.sha256)
+            self._bring(where, blob.sha256, blob.bytes, f"blob {blob.sha256}")
+        return manifest
 
     def _bring(self, place: Path, digest: str, size: int | None, what: str) -> None:
         """Have the file in the cache, verified; what is damaged there is fetched anew."""
@@ -111,7 +109,7 @@ class Checkpoints:
             if self._verified.get(cached) == seen:
                 return True
             if _digest(cached) != digest:
-                cached.unlink()
+                cached.unlink(missing_ok=True)
                 return False
         except OSError:
             return False
@@ -132,7 +130,7 @@ def _digest(path: Path) -> str:
 def _copy(source: Path, target: Path, digest: str, what: str) -> None:
     """Copied, not linked: damage done to the store later must not reach running instances."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = target.with_name(f"{target.name}.new")
+    fresh = target.with_name(f"{target.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         found = _copy_and_digest(source, fresh)
         if found != digest:

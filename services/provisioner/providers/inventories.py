@@ -152,8 +152,7 @@ def _changes(executable: str) -> dict[str, int]:
     """When each folder of packages last changed: installing and removing shows there."""
     found = {}
     roots = {Path(executable).parent.parent, Path(os.path.realpath(executable)).parent.parent}
-    homes = [Path.home() / ".local"]
-    for root in sorted({*roots, *homes}):
+    for root in sorted(roots):
         for pattern in ("lib/python3*/site-packages", "lib/python3*/dist-packages", "pyvenv.cfg"):
             for path in root.glob(pattern):
                 found[str(path)] = path.stat().st_mtime_ns

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,8 @@ from services.provisioner.providers.starting import PACKAGES, agent_of, spawn, t
 
 KILL_SECONDS_MAX = 5.0
 STARTS_AT_ONCE_MAX = 8
+VERIFICATIONS_AT_ONCE_MAX = 2
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 _OURS = ("CELLNODE_", "KAFKA_", "REDIS_")  # Instances reach no store, no bus, no Redis.
 
 log = logger("provisioner.local")
@@ -75,7 +78,9 @@ class LocalProvider:
             name: value for name, value in os.environ.items() if not name.startswith(_OURS)
         }
         program = PACKAGES / "runtime" / "interpreter" / "inventory.py"
-        self._inventories = Inventories(program, self._environment, clock)
+        self._inventories = Inventories(program, _seen_by_interpreters(), clock)
+        self._threads = ThreadPoolExecutor(VERIFICATIONS_AT_ONCE_MAX, "checkpoints")
+        self._verifying: dict[str, asyncio.Future[Manifest]] = {}
         self._starting = asyncio.Semaphore(STARTS_AT_ONCE_MAX)
         self._reserved: set[str] = set()
         self._endings: dict[str, Ending] = {}
@@ -147,6 +152,7 @@ class LocalProvider:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _found(self) -> list[Found]:
         """A directory without a readable description was never started, or is half removed."""
@@ -168,7 +174,7 @@ class LocalProvider:
 
     async def _fitting(self, spec: NodeSpec) -> Manifest:
         """The manifest, once checkpoint, Python and packages are known to fit; or Refused."""
-        manifest = await asyncio.to_thread(self._checkpoints.verified, spec.checkpoint)
+        manifest = await self._verified(spec.checkpoint)
         compare(manifest, await self._inventories.of(manifest.python.executable))
         return manifest
 
@@ -181,6 +187,16 @@ class LocalProvider:
             "drain_seconds_min": self._settings.drain_seconds_min,
             "drain_seconds_max": self._settings.drain_seconds_max,
         }
+
+    async def _verified(self, digest: str) -> Manifest:
+        """Once at a time of each checkpoint, in threads of its own: large ones take a while."""
+        task = self._verifying.get(digest)
+        if task is None:
+            loop = asyncio.get_running_loop()
+            task = loop.run_in_executor(self._threads, self._checkpoints.verified, digest)
+            self._verifying[digest] = task
+            task.add_done_callback(lambda _: self._verifying.pop(digest))
+        return await asyncio.shield(task)
 
     async def _present(self, directory: InstanceDirectory) -> Process | None:
         """The agent of an earlier try; a half-made one is ended and cleared away."""
@@ -274,6 +290,12 @@ class LocalProvider:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _seen_by_interpreters() -> dict[str, str]:
+    """What the agent passes on, so that the inventory sees the packages that a cell will see."""
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {**passed_on, "HOME": "/"}
 
 
 def _unheard(instance: str, exit: Exit) -> None:

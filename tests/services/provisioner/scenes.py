@@ -87,6 +87,7 @@ class Outside:
         self._consumer = AIOKafkaConsumer(bootstrap_servers=kafka, fetch_max_wait_ms=10)
         self.log: list[tuple[str, str, dict[str, Any] | None]] = []
         self.tables: dict[Topic, Records] = {topic: {} for topic in Topic}
+        self.written_ms: dict[str, int] = {}  # When the last record of a key was written.
 
     async def __aenter__(self) -> Outside:
         await self._producer.start()
@@ -181,6 +182,7 @@ class Outside:
             except (ValueError, RecursionError):
                 body = {"raw": record.value}
             topic = Topic(record.topic)
+            self.written_ms[key] = record.timestamp
             self.log.append((record.topic, key, body))
             if body is None:
                 self.tables[topic].pop(key, None)

@@ -193,7 +193,10 @@ def test_an_update_that_cannot_start_keeps_the_old_ones() -> None:
     assert planned(node, group, said, after(2)) == [Replace(group[2].instance, 11, False)]
 
 
-def test_old_ones_that_never_served_leave_at_once() -> None:
+def test_old_ones_without_a_vm_leave_at_once_but_not_those_that_may_just_have_become_healthy() -> (
+    None
+):
+    """What health says arrives a little later than the command that follows on it."""
     old = a_group(2)
     group = [running(old, 1), an_instance(old, 2)]
     said = {group[0].instance: status(group[0], InstanceStatus.PREPARING)}
@@ -201,8 +204,17 @@ def test_old_ones_that_never_served_leave_at_once() -> None:
     assert planned(updated(old), group, said) == [
         Want(10),
         Want(11),
-        Delete(group[0].instance, Reason.OUT_OF_DATE),
         Delete(group[1].instance, Reason.OUT_OF_DATE),
+    ]
+
+
+def test_old_ones_that_never_served_leave_when_enough_are_healthy() -> None:
+    old = a_group(1)
+    node = updated(old)
+    group = [running(old, 1), running(node, 10)]
+
+    assert planned(node, group, healthy(group[1])) == [
+        Delete(group[0].instance, Reason.OUT_OF_DATE)
     ]
 
 
