@@ -26,6 +26,7 @@ from services.gateway.upstreams import Pool
 SYNCED = "projection seen"
 SWEEP_SECONDS = 1.0
 SYNC_CHECK_SECONDS = 0.02
+FIRST_LOOK_SECONDS_MAX = 5.0  # Before calls on an inherited socket are answered all the same.
 DRAIN_CHECK_SECONDS = 0.01
 
 log = logger("gateway.app")
@@ -72,6 +73,8 @@ async def gateway(process: Process[GatewaySettings]) -> AsyncIterator[Gateway]:
             asyncio.create_task(_tell_synced(copy, process), name="gateway.synced"),
         ]
         try:
+            if settings.socket_fd is not None:
+                await _first_look(copy, process)
             async with _listening(site, process):
                 yield site
         finally:
@@ -105,6 +108,13 @@ async def _tell_synced(copy: LocalCopy, process: Process[GatewaySettings]) -> No
         await process.clock.sleep(SYNC_CHECK_SECONDS)
     synced.met()
     log.info("projection seen", nodes=len(copy.nodes))
+
+
+async def _first_look(copy: LocalCopy, process: Process[GatewaySettings]) -> None:
+    """After a restart callers wait in the kernel for us, rather than be told 503 `starting`."""
+    deadline = process.clock.monotonic() + FIRST_LOOK_SECONDS_MAX
+    while not copy.is_complete and process.clock.monotonic() < deadline:
+        await process.clock.sleep(SYNC_CHECK_SECONDS)
 
 
 @asynccontextmanager

@@ -67,10 +67,6 @@ class Intake:
         self._stepped = False
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.refuse_reading(
-                "bad-request", "Upgrade and CONNECT are not served here; leave them out."
-            )
         except httptools.HttpParserError as error:
             if not self.deaf:
                 self.refuse_reading("bad-request", f"{error.args[0]}.")
@@ -129,6 +125,8 @@ class Intake:
         headers = call.headers
         if version not in VERSIONS or (version == "1.1" and b"host" not in headers):
             self._refuse("bad-request", "Only HTTP/1.1 with a Host header, or HTTP/1.0, is spoken.")
+        if parser.should_upgrade():
+            self._refuse("bad-request", "Upgrade and CONNECT are not served here; leave them out.")
         if b"transfer-encoding" in headers:
             self._check_coding(call)
         elif int(headers.get(b"content-length", 0)) > self._limits.body_bytes_max:

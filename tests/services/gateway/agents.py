@@ -118,7 +118,9 @@ async def hangs_up(agent: Agent, asked: Asked) -> bytes:
 async def breaks_off(agent: Agent, asked: Asked) -> bytes:
     """Executes, then its connection ends in the middle of the answer."""
     agent.executed.append(asked.body)
-    return answer(agent, b"x" * 100).replace(b"200 OK\r\n", b"200 OK\r\nConnection: close\r\n")[:-50]
+    return answer(agent, b"x" * 100).replace(b"200 OK\r\n", b"200 OK\r\nConnection: close\r\n")[
+        :-50
+    ]
 
 
 def sleeps(seconds: float) -> Callable[[Agent, Asked], Awaitable[bytes]]:

@@ -82,9 +82,7 @@ class Projecting:
         return instance
 
     def bury_instance(self, node: Node, n: int) -> None:
-        self.put(
-            node.place, Change(ProjectedTable.INSTANCE_STATUSES, node.instance_id(n), b"")
-        )
+        self.put(node.place, Change(ProjectedTable.INSTANCE_STATUSES, node.instance_id(n), b""))
 
     def bury_node(self, node: Node) -> None:
         self.put(node.place, Change(ProjectedTable.NODES, node.place, b""))
