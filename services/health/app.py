@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
@@ -22,12 +23,14 @@ from services.chassis.tables import Tables
 from services.chassis.tables_fold import TableSpec
 from services.chassis.tables_owner import OwnedTables
 from services.health.consumers import Ownership, health_consumers
+from services.health.contact import Checker
+from services.health.lateness import Lateness
 from services.health.measures import Measures
 from services.health.partition import Partition, StatusTable
 from services.health.projection import PartitionProjection
 from services.health.projection_redis import Identity, RedisPartition
 from services.health.settings import HealthSettings
-from services.health.watcher import Watcher, a_checker, measure_lateness
+from services.health.watcher import Watcher, measure_lateness
 
 MEASURE_SECONDS = 1.0
 
@@ -53,7 +56,12 @@ class Health:
         self.tables = tables
         self.owned = OwnedTables(process, bus, tables, [Topic.STATUSES])
         self.measures = Measures(process.metrics)
-        self.checker = a_checker(process.clock, settings.late_seconds_max, settings.connecting_max)
+        self.checker = Checker(
+            process.clock,
+            Lateness(settings.late_seconds_max),
+            asyncio.Semaphore(settings.connecting_max),
+            lambda outcome: self.measures.probes.labels(outcome.value).inc(),
+        )
         self.watcher = Watcher(self.checker, process.watch)
         self.ownership = Ownership(
             self.owned,
@@ -118,6 +126,7 @@ class Health:
 @asynccontextmanager
 async def health(process: Process[HealthSettings]) -> AsyncIterator[Health]:
     """The whole service; `__main__.py` and the tests both enter here."""
+    _raise_file_limit()
     settings, clock = process.settings, process.clock
     redis_timeout = settings.redis_timeout_seconds
     async with (
@@ -143,6 +152,13 @@ async def health(process: Process[HealthSettings]) -> AsyncIterator[Health]:
             await asyncio.gather(*tasks, return_exceptions=True)
             await service.close()
             await service.owned.close()
+
+
+def _raise_file_limit() -> None:
+    """One connection is kept per instance: take as many as the system allows us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @asynccontextmanager

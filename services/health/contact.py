@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -70,7 +70,7 @@ class Checker:
     clock: Clock
     lateness: Lateness
     connecting: asyncio.Semaphore
-    probes: int = 0  # Sent so far.
+    probed: Callable[[Outcome], None]  # Told what every probe has found.
 
 
 class Contact:
@@ -150,6 +150,7 @@ class Contact:
         else:
             outcome, evidence = await self._plain_probe(spec, now - self._probe_at)
             self._probe_at = max(self._probe_at + interval, now)
+        self._checker.probed(outcome)
         self._probed = self._probed.then(outcome, evidence)
         observed = self._observed()
         step = observed and verdict(observed, self._probed, spec.probe, self._clock.now())
@@ -183,7 +184,6 @@ class Contact:
             return Outcome.FAILED, {"error": str(error)}
 
     async def _readiness(self, timeout_seconds: float) -> tuple[Outcome, dict[str, str]]:
-        self._checker.probes += 1
         answer = await self._ask("/readyz", timeout_seconds)
         if self._is_other(answer):
             return Outcome.WRONG_IDENTITY, self._identities(answer)

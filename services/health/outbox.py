@@ -13,8 +13,8 @@ from services.chassis.clock import Clock
 from services.chassis.loops import Backoff
 from services.chassis.telemetry import logger
 
-BATCH_MAX = 500
-PENDING_MAX = 20_000  # Beyond it, only the last event of a key is kept: it holds the history.
+BATCH_MAX = 100
+PENDING_MAX = 10_000  # Beyond it, only the last event of a key is kept: it holds the history.
 
 Event = InstanceStatusChanged | NodeStatusChanged
 

@@ -12,7 +12,7 @@ from schemas.evolution import AgentPhase, Folded, Observed, Step, evolve, evolve
 from schemas.instances import Instance
 from schemas.nodes import Node
 from schemas.specs import NodeSpec
-from schemas.statuses import NodeStatus
+from schemas.statuses import START_PATH, NodeStatus
 from services.chassis.clock import Clock
 from services.chassis.telemetry import logger
 from services.health.nodes import observe_node, overdue_at
@@ -128,12 +128,7 @@ class PartitionStatuses:
             event = self._event(fact, value)
             self._of_place.setdefault(fact.place, {})[fact.instance] = event
             self._tells.outgoing(event)
-            log.info(
-                "instance status",
-                instance=fact.instance,
-                status=value.status.value,
-                reason=value.reason.value,
-            )
+            _log(fact.instance, value)
         if folded.entered:
             self._touch(fact.place)
 
@@ -220,3 +215,10 @@ class PartitionStatuses:
     def _cancel_timer(self, place: str) -> None:
         if (timer := self._timers.pop(place, None)) is not None:
             timer.cancel()
+
+
+def _log(instance: str, value: Observed) -> None:
+    """What a person looks for, at level info; the way there only when asked for."""
+    is_on_its_way = value.status in START_PATH[:-1]
+    tell = log.debug if is_on_its_way else log.info
+    tell("instance status", instance=instance, status=value.status.value, reason=value.reason.value)

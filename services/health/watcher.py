@@ -10,7 +10,6 @@ from schemas.instances import Instance
 from services.chassis.clock import Clock
 from services.chassis.loops import repeat
 from services.health.contact import Checker, Contact, Desk
-from services.health.lateness import Lateness
 
 MEASURE_SECONDS = 0.1
 
@@ -56,7 +55,3 @@ async def measure_lateness(checker: Checker, clock: Clock, tell: Callable[[float
         due = clock.monotonic() + MEASURE_SECONDS * 1.1
 
     await repeat("health.lateness", measure, MEASURE_SECONDS, clock=clock)
-
-
-def a_checker(clock: Clock, late_seconds_max: float, connecting_max: int) -> Checker:
-    return Checker(clock, Lateness(late_seconds_max), asyncio.Semaphore(connecting_max))

@@ -31,8 +31,8 @@ async def test_a_restart_publishes_nothing_and_goes_on(
     async with a_healthy_node(kafka, redis_url, agents, until) as scene:
         before = [(event.key, event.id) for event in scene.follower.events]
     async with healthy(kafka, redis_url) as service, following(kafka) as follower:
-        probes = service.checker
-        await until(lambda: probes.probes >= 5)
+        passed = service.measures.probes.labels("PASSED")
+        await until(lambda: passed._value.get() >= 5)
         assert [(event.key, event.id) for event in follower.events] == before
         scene.agent.signal(signal.SIGKILL)
         await until(lambda: follower.is_now(scene.node.key, "UNHEALTHY"))
