@@ -175,5 +175,16 @@ class Follower:
 
     async def _read(self, consumer: Any) -> None:
         async for record in consumer:
-            value = None if record.value is None else json.loads(record.value)
-            self._seen.append(Seen(time.monotonic(), record.key.decode(), value))
+            key = (record.key or b"").decode(errors="replace")
+            self._seen.append(Seen(time.monotonic(), key, readable(record.value)))
+
+
+def readable(value: bytes | None) -> Json | None:
+    """A record's JSON; raw bytes, as dead letters carry them, stay visible as such."""
+    if value is None:
+        return None
+    with contextlib.suppress(ValueError):
+        found = json.loads(value)
+        if isinstance(found, dict):
+            return found
+    return {"raw": repr(value)}

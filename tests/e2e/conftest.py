@@ -62,13 +62,12 @@ def module_world(system: System, statuses: Follower) -> Iterator[World]:
 
 
 @pytest.fixture
-def own_world() -> Iterator[World]:
+def own_system() -> Iterator[System]:
     """A system that the test may end as it likes."""
     system = System()
     system.start()
     try:
-        with Follower(system.kafka) as statuses:
-            yield World(system, statuses)
+        yield system
     finally:
         system.stop()
         system.remove()

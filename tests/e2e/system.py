@@ -122,12 +122,9 @@ class System:
     def traces(self) -> list[str]:
         return traces_of(self.data)
 
-    def services_left(self) -> list[str]:
-        """Redis, broker and services that work in the directory; instances do not count."""
-        return [trace for trace in self.traces() if "/instances/" not in trace]
-
-    def is_running(self, pid: int) -> bool:
-        return any(pid == each for each, _ in running())
+    def is_running(self, *pids: int) -> bool:
+        """Whether any of these processes is left."""
+        return any(pid in pids and arguments != [b""] for pid, arguments in running())
 
     def remove(self) -> None:
         shutil.rmtree(self.data, ignore_errors=True)

@@ -158,11 +158,6 @@ class World:
             }
         return found
 
-    def incarnations(self) -> set[str]:
-        """Of every partition of the projection."""
-        heads = self.redis("KEYS", "cellnode:*:head")
-        return {self.redis("HGET", head, "incarnation")[0] for head in heads}
-
     def meaning(self) -> dict[str, tuple[str, str]]:
         """Status and reason of everything that is not on its way out."""
         known = self.folded(self.statuses)
