@@ -73,11 +73,12 @@ class Bus:
         self._delivery = Delivery(process, bury=self.bury, forward=self.forward)
         self._gates: list[Gate] = []
         self._subscribers: list[Any] = []
-        self._line = Line(self._settings, self._adopt, process.clock)
+        self._line = Line(process, self._adopt)
         self._broker = KafkaBroker(
             self._settings.kafka_bootstrap_servers,
             consumer_only=True,  # The producer is made here, so that it can be replaced.
             allow_auto_create_topics=False,
+            client_id=f"cellnode-{process.name}",
             graceful_timeout=GRACEFUL_TIMEOUT_SECONDS,
             ack_policy=AckPolicy.MANUAL,
             middlewares=(self._delivery.middleware(),),
@@ -130,7 +131,7 @@ class Bus:
     async def publish(self, message: Message) -> None:
         """Return once Kafka has acknowledged. The place picks the partition, in every topic."""
         sending = self._broker.publish(
-            message,
+            message.model_dump_json(by_alias=True).encode(),
             message.topic.value,
             key=message.key.encode(),
             partition=self.partition_of(message.place),

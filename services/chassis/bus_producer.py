@@ -18,11 +18,12 @@ from aiokafka.errors import (
 
 from schemas.errors import BusUnavailable, DomainError
 from services.chassis.bus_records import HeaderPairs
-from services.chassis.clock import Clock
+from services.chassis.process import Process
 from services.chassis.settings import Settings
 from services.chassis.telemetry import logger
 
 RECORD_BYTES_MAX = 1_000_000  # Below the brokers' default, with room for headers.
+BATCH_BYTES_MAX = 512 * 1024  # Small ones make thousands of sends at once wait for one another.
 FAILURES_BEFORE_REPLACED = 3  # Sends in a row that missed their deadline.
 START_TIMEOUT_SECONDS = 10.0
 STOP_TIMEOUT_SECONDS = 3.0
@@ -36,11 +37,14 @@ class Line:
     """A producer that can always be replaced; `adopt` is told of each new one."""
 
     def __init__(
-        self, settings: Settings, adopt: Callable[[Any], Awaitable[None]], clock: Clock
+        self,
+        process: Process[Any],
+        adopt: Callable[[Any], Awaitable[None]],
     ) -> None:
-        self._settings = settings
+        self._settings: Settings = process.settings
+        self._client_id = f"cellnode-{process.name}"
+        self._clock = process.clock
         self._adopt = adopt
-        self._clock = clock
         self._producer: Any = None
         self._failures = 0
         self._replacing: asyncio.Task[None] | None = None
@@ -48,16 +52,23 @@ class Line:
     async def start(self) -> None:
         """Connect, trying until Kafka answers; the caller may cancel."""
         while True:
-            producer = self._made()
-            try:
-                await asyncio.wait_for(self._adopt(producer), START_TIMEOUT_SECONDS)
-            except (KafkaError, asyncio.TimeoutError) as error:
-                log.warning("Kafka does not answer", error=repr(error))
-                await _closed(producer)
-                await self._clock.sleep(self._clock.jittered(TRY_AGAIN_SECONDS))
-            else:
-                self._producer = producer
+            if await self._try_start(self._made()):
                 return
+            await self._clock.sleep(self._clock.jittered(TRY_AGAIN_SECONDS))
+
+    async def _try_start(self, producer: Any) -> bool:
+        is_started = False
+        try:
+            await asyncio.wait_for(self._adopt(producer), START_TIMEOUT_SECONDS)
+            is_started = True
+        except (KafkaError, asyncio.TimeoutError) as error:
+            log.warning("Kafka does not answer", error=repr(error))
+        finally:
+            if not is_started:  # Cancelled as well.
+                await _closed(producer)
+        if is_started:
+            self._producer = producer
+        return is_started
 
     async def stop(self) -> None:
         if self._replacing is not None:
@@ -123,9 +134,11 @@ class Line:
     def _made(self) -> Any:
         return AIOKafkaProducer(
             bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            client_id=self._client_id,
             acks="all",
             enable_idempotence=True,
             request_timeout_ms=int(self._settings.send_timeout_seconds * 1000),
+            max_batch_size=BATCH_BYTES_MAX,
         )
 
 

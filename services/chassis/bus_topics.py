@@ -40,7 +40,11 @@ async def make_topics(settings: Settings) -> None:
 async def _made(admin: Any, settings: Settings) -> None:
     await admin.start()
     declared = list(DECLARATIONS.values())
-    replicas = min(REPLICAS_MAX, len((await admin.describe_cluster())["brokers"]))
+    cluster = await admin.describe_cluster()
+    if cluster["controller_id"] not in {broker["node_id"] for broker in cluster["brokers"]}:
+        remedy = "wait, or set CELLNODE_CREATE_TOPICS=false on the embedded broker"
+        raise BusUnavailable(f"topics cannot be made: there is no controller; {remedy}")
+    replicas = min(REPLICAS_MAX, len(cluster["brokers"]))
     answer = await admin.create_topics([_new(one, settings, replicas) for one in declared])
     for name, code, *rest in answer.topic_errors:
         if code not in (_CREATED, _EXISTS):
@@ -62,6 +66,8 @@ async def _check_partitions(admin: Any, settings: Settings) -> None:
     names = [topic.value for topic in DECLARATIONS]
     for told in await admin.describe_topics(names):
         found = len(told["partitions"])
+        if found == 0:
+            raise BusUnavailable(f"{told['topic']} is made, but not known everywhere yet")
         if found != settings.cellnode_partitions:
             raise TopicsDiffer(
                 f"{told['topic']} has {found} partitions, CELLNODE_PARTITIONS says "

@@ -80,6 +80,7 @@ class Tables(KnownTables):
     async def __aenter__(self) -> Self:
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            client_id=f"cellnode-{self._process.name}-tables",
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",  # An unknown offset is an event: fold from the start.

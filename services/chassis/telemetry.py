@@ -16,7 +16,12 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-QUIETED = {"aiokafka": logging.ERROR, "aiohttp.access": logging.WARNING}
+# FastStream tells of every record, and warns of what is meant to be so.
+QUIETED = {
+    "aiokafka": logging.ERROR,
+    "aiohttp.access": logging.WARNING,
+    "chassis.faststream": logging.ERROR,
+}
 _EXPORT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 Logger = structlog.stdlib.BoundLogger

@@ -69,7 +69,7 @@ async def test_commands_arrive_typed_and_in_order_and_are_committed(
     async def note(command: AnyCommand) -> None:
         seen.append(command)
 
-    deploy = a_deploy("digits", number=1)
+    deploy = a_deploy("digits", number=1, inputs=[{"name": "x", "schema": {"type": "array"}}])
     async with consuming(bus := a_bus(kafka, note)):
         await bus.publish(deploy)
         for number in range(2, 20):
