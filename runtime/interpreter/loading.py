@@ -12,11 +12,13 @@ import sys
 import traceback
 import types
 from importlib import import_module
-from typing import Any
+from typing import Any, BinaryIO
 
 Namespace = dict[str, Any]
 FORMAT_VERSION = 1
 EVIDENCE_CHARACTERS_MAX = 16 * 1024
+# Smaller blobs are read: a mapping costs a page, and before Python 3.13 an open file.
+MAPPED_BYTES_MIN = 1024 * 1024
 
 
 class Refused(Exception):
@@ -136,7 +138,7 @@ def _verified_group(store: str, group: dict[str, Any]) -> tuple[memoryview, list
 
 
 def _verified_blob(store: str, blob: dict[str, Any]) -> memoryview:
-    """The blob, mapped: instances on one machine share its pages, writes stay private."""
+    """The blob, writable; where it is large, mapped, so that instances share its pages."""
     sha256: str = blob["sha256"]
     path = os.path.join(store, "blobs", sha256[:2], sha256)
     what = f"blob {sha256}"
@@ -145,14 +147,21 @@ def _verified_blob(store: str, blob: dict[str, Any]) -> memoryview:
             size = os.fstat(file.fileno()).st_size
             if size != blob["bytes"]:
                 _must_be(f"{size} bytes", f"{blob['bytes']} bytes", what)
-            mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY) if size else b""
+            view = memoryview(_contents(file, size))
     except FileNotFoundError:
         raise Refused("CHECKPOINT_MISSING", f"The store has no {what}.", {"path": path}) from None
     except OSError as error:
         raise Refused("CHECKPOINT_MISSING", f"Cannot read {what}: {error}.") from None
-    view = memoryview(mapped)
     _must_be(hashlib.sha256(view).hexdigest(), sha256, what)
     return view
+
+
+def _contents(file: BinaryIO, size: int) -> bytearray | mmap.mmap:
+    if size < MAPPED_BYTES_MIN:
+        return bytearray(file.read())
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY, trackfd=False)
+    return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)
 
 
 def _names(manifest: dict[str, Any], index: int) -> str:
