@@ -133,15 +133,17 @@ class Forwarder:
         call.status = answer.status
         length = None if answer.chunked else answer.length
         call.client.write(call.head(answer.status, answer.headers, length))
+        upstream = call.upstream
+        endpoint, node = self._release(call)  # It was executed; how the client reads is its affair.
+        call.upstream = upstream
+        endpoint.served(answer.execution_us)
+        self._pump(node)
 
     def streamed(self, call: Call, answer: Answer) -> None:
-        endpoint, node = self._release(call)
-        endpoint.served(answer.execution_us)
         self._active.discard(call)
         if answer.chunked and not call.http10:
             call.client.write(b"0\r\n\r\n")
         call.end()
-        self._pump(node)
 
     def too_large(self, call: Call) -> None:
         _, node = self._release(call)
@@ -150,13 +152,9 @@ class Forwarder:
 
     def cut(self, call: Call) -> None:
         """The answer broke off while the client was reading it."""
-        endpoint, node = self._release(call)
-        endpoint.failed(self._now())
-        node.trouble(endpoint)
         self._measures.upstream_failures += 1
         self._active.discard(call)
         call.client.abort()
-        self._pump(node)
 
     def lost(self, call: Call, why: str, *, sent: bool, heard: bool) -> None:
         """The resend rule: only what no instance can have executed, or may execute twice."""
@@ -212,15 +210,15 @@ class Forwarder:
         node = call.node
         if node is None:
             return
-        if call.endpoint is None:
-            node.queue.leave(call)
-            return
-        upstream = call.upstream
-        endpoint, node = self._release(call)
+        upstream, endpoint = call.upstream, call.endpoint
+        if endpoint is not None:
+            self._release(call)
         if upstream is not None:
             upstream.drop(call)
-        else:
+        elif endpoint is not None:
             endpoint.pool.forget(call)
+        else:
+            node.queue.leave(call)
         self._pump(node)
 
     def _tick(self) -> None:
