@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.chassis.bus import Bus
+from services.chassis.loops import repeat
 from services.chassis.process import Process
 from services.chassis.tables import Tables
 from services.chassis.tables_owner import OwnedTables
@@ -17,6 +18,8 @@ from services.provisioner.providers.local import LocalProvider
 from services.provisioner.reconciler import Reconciler
 from services.provisioner.settings import ProvisionerSettings
 from services.provisioner.sweeper import Sweeper
+
+TIDY_SECONDS = 60.0
 
 
 @asynccontextmanager
@@ -38,6 +41,10 @@ async def provisioner(process: Process[ProvisionerSettings]) -> AsyncIterator[No
         tasks = [
             process.watch(reconciler.run(), "provisioner.reconcile"),
             process.watch(sweeper.run(), "provisioner.sweep"),
+            process.watch(
+                repeat("provisioner.tidy", provider.tidy, TIDY_SECONDS, clock=clock),
+                "provisioner.tidy",
+            ),
             asyncio.create_task(provider.warm_up(), name="provisioner.warm-up"),
         ]
         try:

@@ -15,6 +15,7 @@ class ProvisionerSettings(Settings):
     instances_max: int = Field(default=200, ge=1, le=10_000)  # On this host, going ones included.
     creations_in_flight_max: int = Field(default=8, ge=1, le=64)
     removals_in_flight_max: int = Field(default=64, ge=1, le=1_000)
+    cache_bytes_max: int = Field(default=20 * 1024**3, ge=1)  # Of verified checkpoints.
     resync_seconds: float = Field(default=15.0, ge=0.1, le=600)
     drain_seconds_min: float = Field(default=5.0, ge=0, le=300)  # So long agents refuse, at least.
     drain_seconds_max: float = Field(default=30.0, ge=0.1, le=3_600)  # Then they are killed.
@@ -32,6 +33,7 @@ class ProvisionerSettings(Settings):
             data=self.cellnode_data,
             store=self.cellnode_store,
             instances_max=self.instances_max,
+            cache_bytes_max=self.cache_bytes_max,
             drain_seconds_min=self.drain_seconds_min,
             drain_seconds_max=self.drain_seconds_max,
         )

@@ -89,3 +89,6 @@ class Provider(Protocol):
 
     async def found(self) -> list[Found]:
         """All VMs of this installation on this host."""
+
+    async def tidy(self) -> None:
+        """Keep what it stores for itself within its size."""

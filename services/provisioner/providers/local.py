@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +26,11 @@ from services.provisioner.providers import (
     ProviderFailed,
     Vm,
 )
-from services.provisioner.providers.checkpoints import Checkpoints, Manifest
+from services.provisioner.providers.checkpoints import Manifest
 from services.provisioner.providers.descriptions import description, node_of
 from services.provisioner.providers.directories import InstanceDirectory
+from services.provisioner.providers.fitting import Fitting
 from services.provisioner.providers.identity import Identity, identity
-from services.provisioner.providers.inventories import Inventories, compare
 from services.provisioner.providers.processes import (
     Ending,
     Process,
@@ -40,12 +38,10 @@ from services.provisioner.providers.processes import (
     inside,
     reaped,
 )
-from services.provisioner.providers.starting import PACKAGES, agent_of, spawn, told_exit
+from services.provisioner.providers.starting import agent_of, spawn, told_exit
 
 KILL_SECONDS_MAX = 5.0
 STARTS_AT_ONCE_MAX = 8
-VERIFICATIONS_AT_ONCE_MAX = 2
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 _OURS = ("CELLNODE_", "KAFKA_", "REDIS_")  # Instances reach no store, no bus, no Redis.
 
 log = logger("provisioner.local")
@@ -58,6 +54,7 @@ class LocalSettings:
     data: Path
     store: Path
     instances_max: int
+    cache_bytes_max: int = 20 * 1024**3
     drain_seconds_min: float = 5.0
     drain_seconds_max: float = 30.0
 
@@ -73,27 +70,23 @@ class LocalProvider:
         self._root = data / "instances"
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.identity: Identity = identity(data, clock)
-        self._checkpoints = Checkpoints(settings.store.resolve(), data / "cache")
         self._environment = {
             name: value for name, value in os.environ.items() if not name.startswith(_OURS)
         }
-        program = PACKAGES / "runtime" / "interpreter" / "inventory.py"
-        self._inventories = Inventories(program, _seen_by_interpreters(), clock)
-        self._threads = ThreadPoolExecutor(VERIFICATIONS_AT_ONCE_MAX, "checkpoints")
-        self._verifying: dict[str, asyncio.Future[Manifest]] = {}
+        self._fitting = Fitting(
+            settings.store.resolve(), data / "cache", settings.cache_bytes_max, clock
+        )
         self._starting = asyncio.Semaphore(STARTS_AT_ONCE_MAX)
         self._reserved: set[str] = set()
         self._endings: dict[str, Ending] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def warm_up(self) -> None:
-        """Ask our own Python what it has, since the notebook's is often the same."""
-        with suppress(DomainError, TransientError):
-            await self._inventories.of(sys.executable)
+        await self._fitting.warm_up()
 
     async def prepare(self, spec: NodeSpec) -> None:
         with suppress(DomainError, TransientError):
-            await self._fitting(spec)
+            await self._fitting.of(spec)
 
     async def create(self, order: Order) -> Vm:
         directory = InstanceDirectory(self._root / order.instance)
@@ -101,7 +94,7 @@ class LocalProvider:
             return self._watched(directory, agent)
         self._reserve(order.instance)
         try:
-            manifest = await self._fitting(order.spec)
+            manifest = await self._fitting.of(order.spec)
             async with self._starting:
                 agent = await self._start(directory, self._described(order, manifest))
         finally:
@@ -144,6 +137,9 @@ class LocalProvider:
     async def found(self) -> list[Found]:
         return await asyncio.to_thread(self._found)
 
+    async def tidy(self) -> None:
+        await self._fitting.tidy(await asyncio.to_thread(self._in_use))
+
     async def close(self) -> None:
         """Stop watching; the instances live on."""
         for ending in self._endings.values():
@@ -152,7 +148,12 @@ class LocalProvider:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._fitting.close()
+
+    def _in_use(self) -> set[str]:
+        """The checkpoints of all instances: an interpreter may have to load its own again."""
+        paths = (path for path in self._root.iterdir() if path.is_dir())
+        return {str(InstanceDirectory(path).description().get("checkpoint")) for path in paths}
 
     def _found(self) -> list[Found]:
         """A directory without a readable description was never started, or is half removed."""
@@ -172,31 +173,15 @@ class LocalProvider:
             raise NoCapacity(f"there are {len(taken)} instances of {self._settings.instances_max}")
         self._reserved.add(instance)
 
-    async def _fitting(self, spec: NodeSpec) -> Manifest:
-        """The manifest, once checkpoint, Python and packages are known to fit; or Refused."""
-        manifest = await self._verified(spec.checkpoint)
-        compare(manifest, await self._inventories.of(manifest.python.executable))
-        return manifest
-
     def _described(self, order: Order, manifest: Manifest) -> dict[str, Any]:
         return {
             **description(order),
             "installation": self.identity.installation,
-            "store": str(self._checkpoints.cache),
+            "store": str(self._fitting.cache),
             "python": manifest.python.executable,
             "drain_seconds_min": self._settings.drain_seconds_min,
             "drain_seconds_max": self._settings.drain_seconds_max,
         }
-
-    async def _verified(self, digest: str) -> Manifest:
-        """Once at a time of each checkpoint, in threads of its own: large ones take a while."""
-        task = self._verifying.get(digest)
-        if task is None:
-            loop = asyncio.get_running_loop()
-            task = loop.run_in_executor(self._threads, self._checkpoints.verified, digest)
-            self._verifying[digest] = task
-            task.add_done_callback(lambda _: self._verifying.pop(digest))
-        return await asyncio.shield(task)
 
     async def _present(self, directory: InstanceDirectory) -> Process | None:
         """The agent of an earlier try; a half-made one is ended and cleared away."""
@@ -290,12 +275,6 @@ class LocalProvider:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _seen_by_interpreters() -> dict[str, str]:
-    """What the agent passes on, so that the inventory sees the packages that a cell will see."""
-    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    return {**passed_on, "HOME": "/"}
 
 
 def _unheard(instance: str, exit: Exit) -> None:

@@ -42,10 +42,11 @@ async def agent_of(directory: InstanceDirectory, keeper: int, clock: Clock) -> P
     """The agent, as soon as its keeper has written it down; None if it never came."""
     deadline = clock.monotonic() + AGENT_SECONDS_MAX
     while clock.monotonic() < deadline:
-        keeper_lives = look_at(keeper) is not None
+        # Looked at before: what is written meanwhile must not look like an agent that has ended.
+        is_over = directory.has_agent() or look_at(keeper) is None
         if (agent := directory.agent()) is not None:
             return agent
-        if directory.has_agent() or not keeper_lives:
+        if is_over:
             return None
         await clock.sleep(PAUSE_SECONDS)
     return None
