@@ -40,9 +40,12 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
         self._owned: frozenset[int] = frozenset()
         self._handling = asyncio.Lock()
         self._rounds = 0
+        self._is_closed = False
         self.joined = asyncio.Event()
 
     async def on_partitions_assigned(self, assigned: set[Any]) -> None:
+        if self._is_closed:
+            return  # A group that is being left may still assign.
         numbers = frozenset(one.partition for one in assigned)
         self._rounds += 1
         self._taking = asyncio.create_task(self._take_over(numbers), name="bus.take-over")
@@ -58,7 +61,8 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._ownership.on_revoked(numbers)
 
     async def close(self) -> None:
-        """Let nothing more through."""
+        """Let nothing more through, and take nothing over any more."""
+        self._is_closed = True
         self._rounds += 1
         await self._stop_taking()
         self._owned = frozenset()

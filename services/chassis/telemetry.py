@@ -16,12 +16,16 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from services.chassis.clock import SYSTEM_CLOCK
+
 # FastStream tells of every record, and warns of what is meant to be so.
 QUIETED = {
     "aiokafka": logging.ERROR,
     "aiohttp.access": logging.WARNING,
     "chassis.faststream": logging.ERROR,
 }
+SELDOM_SECONDS = 10.0
+SELDOM_KINDS_MAX = 200
 _EXPORT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 Logger = structlog.stdlib.BoundLogger
@@ -51,12 +55,33 @@ def set_up(service: str, level: str = "info", stream: TextIO | None = None) -> N
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(_Seldom("aiokafka"))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
     for name, least in QUIETED.items():
         logging.getLogger(name).setLevel(least)
     _set_up_traces(service)
+
+
+class _Seldom(logging.Filter):
+    """A library that tells of a broker that is away many times a second is heard now and then."""
+
+    def __init__(self, library: str) -> None:
+        super().__init__()
+        self._library = library
+        self._told_at: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(self._library):
+            return True
+        kind, now = (record.name, str(record.msg)[:80]), SYSTEM_CLOCK.monotonic()
+        if now - self._told_at.get(kind, -SELDOM_SECONDS) < SELDOM_SECONDS:
+            return False
+        if len(self._told_at) >= SELDOM_KINDS_MAX:
+            self._told_at.clear()
+        self._told_at[kind] = now
+        return True
 
 
 class StructlogAdapter:

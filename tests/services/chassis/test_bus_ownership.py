@@ -89,3 +89,6 @@ async def test_a_closed_gate_lets_nothing_through() -> None:
     gate.leave()
     await gate.close()
     assert not await gate.enter(0)
+    await gate.on_partitions_assigned(BOTH)  # A group that is being left may still assign.
+    assert not await gate.enter(0)
+    assert owning.told == ["taking [0, 1]", "taken"]

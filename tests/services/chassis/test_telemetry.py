@@ -59,6 +59,17 @@ def test_other_libraries_lines_look_the_same(lines: io.StringIO) -> None:
     assert last(lines)["event"] == "Unable to connect"
 
 
+def test_a_library_that_repeats_itself_is_heard_once(lines: io.StringIO) -> None:
+    """A broker that is away would otherwise fill a disk."""
+    for number in range(100):
+        logging.getLogger("aiokafka.client").error("Unable to connect to node %s", number)
+    logging.getLogger("aiokafka.client").error("Something else")
+    logger("ours").info("ours")
+    logger("ours").info("ours")
+    told = [json.loads(line)["event"] for line in lines.getvalue().splitlines()]
+    assert told == ["Unable to connect to node 0", "Something else", "ours", "ours"]
+
+
 def test_fast_streams_extra_becomes_facts(lines: io.StringIO) -> None:
     error = ValueError("wrong")
     StructlogAdapter("chassis.faststream").log(
