@@ -12,7 +12,7 @@ import sys
 import traceback
 import types
 from importlib import import_module
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 Namespace = dict[str, Any]
 FORMAT_VERSION = 1
@@ -34,8 +34,15 @@ class Refused(Exception):
         return {"reason": self.reason, "sentence": self.sentence, "evidence": self.evidence}
 
 
-def load(store: str, digest: str) -> Namespace:
-    """The restored namespace, which from now on is that of `__main__`; or Refused."""
+class Loaded(NamedTuple):
+    """A checkpoint in this process."""
+
+    namespace: Namespace  # From now on that of `__main__`.
+    schemas: dict[str, Any]  # Of its variables, by name.
+
+
+def load(store: str, digest: str) -> Loaded:
+    """The restored checkpoint, or Refused."""
     manifest = read_manifest(store, digest)
     compare(manifest)
     # Every byte is verified before the first one is unpickled.
@@ -48,7 +55,7 @@ def load(store: str, digest: str) -> Namespace:
         module.__dict__[bound["name"]] = _import(bound["module"])
     for index, group in enumerate(groups):
         module.__dict__.update(_unpickle(group, _names(manifest, index)))
-    return module.__dict__
+    return Loaded(module.__dict__, {each["name"]: each["schema"] for each in manifest["variables"]})
 
 
 def read_manifest(store: str, digest: str) -> dict[str, Any]:

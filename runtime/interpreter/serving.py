@@ -41,13 +41,24 @@ def serve(control_fd: int, agent_pid: int) -> int:
         os.chdir(config["work"])
         control.send({"kind": "preparing"})
         began = time.monotonic()
-        namespace = load(config["store"], config["checkpoint"])
-        loader = Loader(control, config, (Cell(config), namespace))
+        loaded = load(config["store"], config["checkpoint"])
+        config["inputs"] = [typed(each, loaded.schemas) for each in config["inputs"]]
+        loader = Loader(control, config, (Cell(config), loaded.namespace))
         control.send({"kind": "loaded", "milliseconds": int((time.monotonic() - began) * 1000)})
     except Refused as refusal:
         control.send({"kind": "failed", **refusal.as_dict()})
         return 0 if control.receive() is None else 1
     return loader.run()
+
+
+def typed(declared: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    """An input that was declared by name alone has the type that it was pinned with."""
+    if declared.get("schema") is not None:
+        return declared
+    pinned = schemas.get(declared["name"])
+    # None in a notebook means that the value is still to come, not that it must be null.
+    is_known = pinned is not None and pinned != {"type": "null"}
+    return {**declared, "schema": pinned if is_known else None}
 
 
 def _ignore_group_signals() -> None:

@@ -40,7 +40,7 @@ def answer(made: Pin, cell: str) -> Any:
     program = (
         "import sys, types, json; package = types.ModuleType('restoring');"
         "package.__path__ = [sys.argv[1]]; sys.modules['restoring'] = package;"
-        "from restoring.loading import load; namespace = load(*sys.argv[2:4]);"
+        "from restoring.loading import load; namespace = load(*sys.argv[2:4]).namespace;"
         "exec(sys.argv[4], namespace); print(json.dumps(namespace['answer']))"
     )
     interpreter = str(ROOT / "runtime" / "interpreter")

@@ -231,6 +231,16 @@ def test_arrays_come_in_as_they_were_pinned_and_go_out_as_lists(instances: Insta
     assert (refused.status, refused.json["field"]) == (400, "input.x[0]")
 
 
+def test_an_input_named_alone_has_the_type_it_was_pinned_with(instances: Instances) -> None:
+    state = "x = [1, 2]\nlater = None"
+    instance = instances.start("y = x + [later]", state=state, inputs=["x", "later"], outputs=["y"])
+
+    answer = instance.ready().execute({"x": ["a"], "later": 1})
+
+    assert (answer.status, answer.json["field"]) == (400, "input.x[0]")
+    assert instance.output({"x": [3.0], "later": "b"}) == {"y": [3, "b"]}
+
+
 def test_every_problem_of_the_interpreter_is_one_of_the_published_ones() -> None:
     from runtime.interpreter import values
 
