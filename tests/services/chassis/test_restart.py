@@ -13,7 +13,10 @@ SECONDS_MAX = 15.0  # The session is 3 s and a start about 1 s; the rest is for 
 MEMBER = """
 import asyncio, sys
 from services.chassis.bus import Consumers
+from services.chassis.telemetry import set_up
 from tests.services.chassis.folding import HOME, NODES, folding
+
+set_up("member")
 
 async def main():
     async with folding(sys.argv[1]) as one:
