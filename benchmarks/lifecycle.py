@@ -33,22 +33,22 @@ PARTS: list[Part] = [
 
 def main() -> int:
     rows: list[Row] = []
-    with started() as (_, world):
+    with started() as world:
         for part in PARTS:
             rows += measured(part, world)
-        world.forget()
+            world.forget()
     rows += stopped()
     rows += gateway_alone()
     return finish(rows)
 
 
 @contextmanager
-def started() -> Iterator[tuple[System, World]]:
+def started() -> Iterator[World]:
     system = System()
     system.start()
     try:
         with Follower(system.kafka) as statuses:
-            yield system, World(system, statuses)
+            yield World(system, statuses)
     finally:
         system.stop()
         system.remove()
@@ -72,10 +72,17 @@ def measured(part: Part, world: World) -> list[Row]:
 
 def stopped() -> list[Row]:
     """Ctrl-C on a system that serves: how long, and what is left."""
-    with started() as (system, world):
-        world.deploy(world.pin(), "y = 1", outputs=["y"], want=4)
+    system = System()
+    system.start()
+    try:
+        with Follower(system.kafka) as statuses:
+            world = World(system, statuses)
+            world.deploy(world.pin(), "y = 1", outputs=["y"], want=4)
         seconds = system.stop()
         left = system.traces()
+    finally:
+        system.stop()
+        system.remove()
     for trace in left:
         print(f"# left: {trace}", file=sys.stderr)
     return [

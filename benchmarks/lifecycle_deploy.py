@@ -9,7 +9,6 @@ from typing import Any
 
 from benchmarks.rows import Row, median
 from tests.e2e.bus import Producer, a_command
-from tests.e2e.waiting import until
 from tests.e2e.world import World
 
 SMALL_RUNS, DIGITS_RUNS = 20, 5
@@ -74,7 +73,7 @@ def deployment(world: World, checkpoint: str, cell: str) -> float:
         producer.publish(command)
         healthy = world.statuses.wait(f"default/{node}", "HEALTHY", seconds=30)
         producer.publish(a_command("DeleteNode", node))
-    until("it is gone", lambda: not world.statuses.instances(node), seconds=30)
+    world.statuses.wait(f"default/{node}", "DELETING")
     return healthy.at - begun
 
 

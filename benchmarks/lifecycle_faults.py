@@ -57,6 +57,7 @@ def redis_fault(world: World, name: str, fault: Callable[[Snapshot], object]) ->
     node = world.deploy(world.pin(), WHO, outputs=["who"], want=2)
     old = snapshot(world.system.redis_socket)
     world.recreate(node, 2)
+    world.only(node, 2)
     with world.load(node) as seen:
         begun = time.monotonic()
         fault(old)

@@ -75,6 +75,7 @@ class Launcher:
         """Everything is up and ready, or UpFailed; then `stop` still has to be called."""
         self._directory.make()
         self._lock.take()
+        self._directory.addresses.unlink(missing_ok=True)  # Of a former one that was killed.
         self._end_leftovers("left by a former `cellnode up` that was killed")
         self._sockets = SocketPlace(self._directory)
         self._listener = listen(*self._gateway)

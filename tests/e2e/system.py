@@ -36,6 +36,8 @@ class System:
 
     def start(self) -> None:
         command = [sys.executable, "-P", "-m", "cellnode", "up", "--data", str(self.data)]
+        file = self.data / "addresses.json"
+        file.unlink(missing_ok=True)
         with (self.data / "up.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--gateway", "127.0.0.1:0"],
@@ -45,7 +47,6 @@ class System:
                 stdout=log,
                 stderr=log,
             )
-        file = self.data / "addresses.json"
         until(
             "everything is ready",
             lambda: self._has_ended() or file.exists(),

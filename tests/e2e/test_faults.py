@@ -45,7 +45,8 @@ def test_redis_that_forgets_under_load_is_right_again_and_no_request_fails(
 ) -> None:
     node = world.deploy(world.pin(), WHO, outputs=["who"], want=2)
     old = snapshot(world.system.redis_socket)
-    world.recreate(node, 2)  # The snapshot names instances that are gone.
+    world.recreate(node, 2)
+    world.only(node, 2)  # The snapshot names instances that are gone.
     assert world.folded(world.statuses) == world.everything_known()
 
     with world.load(node) as seen:

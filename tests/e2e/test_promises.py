@@ -396,6 +396,7 @@ def test_z_an_outside_consumer_rebuilds_the_present_state_from_nothing(
 ) -> None:
     node = world.deploy(world.pin(), "y = 1", outputs=["y"], want=2)
     world.recreate(node, 2)
+    world.only(node, 2)
 
     with Follower(system.kafka) as newcomer:
         until("it has caught up", lambda: world.folded(newcomer) == world.everything_known())

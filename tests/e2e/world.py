@@ -108,15 +108,24 @@ class World:
         return until(f"{node} has {count} healthy instances", look, seconds=seconds)
 
     def recreate(self, node: str, count: int) -> list[str]:
-        """RecreateNode, until none of the old instances is left; the new ones."""
+        """RecreateNode, until all of the old instances are on their way out; the new ones."""
         before = set(self.statuses.instances(node))
         assert self.command("RecreateNode", node)["kind"] == "CommandAccepted"
+        until("the old ones leave", lambda: not before & self.staying(node), seconds=30)
+        return self.healthy(node, count)
+
+    def staying(self, node: str) -> set[str]:
+        """The instances that are not being removed."""
+        leaving = self.statuses.instances(node, "DELETING")
+        return set(self.statuses.instances(node)) - set(leaving)
+
+    def only(self, node: str, count: int) -> None:
+        """Wait until nothing is left of the node but so many instances."""
         until(
-            "the old ones are gone",
-            lambda: not before & set(self.statuses.instances(node)),
+            "the others are gone",
+            lambda: len(self.statuses.instances(node)) == count,
             seconds=30,
         )
-        return self.healthy(node, count)
 
     def call(self, node: str, **inputs: Any) -> Answer:
         return call(self.system.gateway, node, **inputs)
@@ -172,7 +181,7 @@ class World:
         assert self.command("ScaleNode", node, want=3)["kind"] == "CommandAccepted"
         grown = self.healthy(node, 3)
         assert self.command("ScaleNode", node, want=2)["kind"] == "CommandAccepted"
-        until("one left", lambda: len(self.statuses.instances(node)) == 2, seconds=20)
+        until("one leaves", lambda: len(self.staying(node)) == 2)
         assert len(grown) == 3
 
     def outcome(self, command: str, kind: str) -> Json | None:
