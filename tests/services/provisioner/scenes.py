@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -85,6 +86,7 @@ class Outside:
     def __init__(self, kafka: str) -> None:
         self._producer = AIOKafkaProducer(bootstrap_servers=kafka)
         self._consumer = AIOKafkaConsumer(bootstrap_servers=kafka, fetch_max_wait_ms=10)
+        self._told = 0
         self.log: list[tuple[str, str, dict[str, Any] | None]] = []
         self.tables: dict[Topic, Records] = {topic: {} for topic in Topic}
         self.written_ms: dict[str, int] = {}  # When the last record of a key was written.
@@ -131,7 +133,9 @@ class Outside:
         """As health would say it of this instance."""
         known = Instance.model_validate(fact)
         now = SYSTEM_CLOCK.now()
+        self._told += 1
         event = InstanceStatusChanged(
+            seq=self._told,
             id=SYSTEM_CLOCK.uuid(),
             at=now,
             since=now,
@@ -148,6 +152,17 @@ class Outside:
             transitions=(Transition(status=status.value, reason=reason, at=now),),
         )
         await self.send(event)
+
+    async def settled(self) -> None:
+        """Return when the provisioner has certainly read what was sent before, and acted on it:
+        an unrelated command has been answered, and several of its fetches have passed."""
+        body = {"kind": "DeleteNode", "id": str(SYSTEM_CLOCK.uuid()), "node": "digits-beside"}
+        await self.send(body)
+        deadline = SYSTEM_CLOCK.monotonic() + 5
+        while not self.outcomes(body["id"]):
+            assert SYSTEM_CLOCK.monotonic() < deadline
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.15)
 
     def outcomes(self, command: object = None) -> list[dict[str, Any]]:
         return [
@@ -196,6 +211,11 @@ def is_alive(pid: int) -> bool:
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def is_listening(endpoint: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(endpoint.removeprefix("unix:")) == 0
 
 
 def living_in(data: Path) -> list[int]:

@@ -114,7 +114,9 @@ async def test_a_deletion_is_finished_by_the_next(
     assert directories(data) == []
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    "seed", [1, *(pytest.param(seed, marks=pytest.mark.full) for seed in range(2, 7))]
+)
 async def test_killed_at_any_moment_nothing_is_lost_or_made_twice(
     kafka: str, data: Path, outside: Outside, until: Until, seed: int
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from tests.services.provisioner.scenes import (
     a_checkpoint,
     environment_of,
     is_alive,
+    is_listening,
     living_in,
 )
 
@@ -61,11 +61,6 @@ async def answers(endpoint: str) -> bytes:
     answer = await asyncio.wait_for(reader.read(), 5)
     writer.close()
     return answer
-
-
-def is_listening(endpoint: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as client:
-        return client.connect_ex(endpoint.removeprefix("unix:")) == 0
 
 
 async def test_an_instance_is_a_detached_tree_with_an_answering_agent(
