@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -25,6 +26,7 @@ from schemas.statuses import (
     remember,
 )
 
+SENTENCE_CHARACTERS_MAX = 512
 EVIDENCE_ITEMS_MAX = 16
 EVIDENCE_CHARACTERS_MAX = 4096
 REMEMBERED_CHARACTERS_MAX = 512  # Of one piece of evidence, in the history.
@@ -153,8 +155,8 @@ class AgentPhase(BaseModel):
     seq: int = Field(ge=1)
     phase: str  # A newer agent may know more of them; those say nothing here.
     reason: str | None = None
-    sentence: str = Field(default="", max_length=EVIDENCE_CHARACTERS_MAX)
-    evidence: dict[str, str] = {}
+    sentence: str = ""
+    evidence: dict[str, Any] = {}
     at: AwareDatetime
 
 
@@ -237,8 +239,9 @@ def _steps_of_phase(entry: AgentPhase) -> Iterator[Step]:
         return
     status, usual = known
     reason = Reason(entry.reason) if entry.reason in _REASONS else usual
-    told, seq = entry.sentence, entry.seq
-    yield Step(status, reason, entry.at, entry.evidence, sentence=told, phase_seq=seq)
+    told, seq = entry.sentence[:SENTENCE_CHARACTERS_MAX], entry.seq
+    evidence = {name: str(value) for name, value in entry.evidence.items()}
+    yield Step(status, reason, entry.at, evidence, sentence=told, phase_seq=seq)
 
 
 _PASSED = {

@@ -62,9 +62,10 @@ class Health:
             asyncio.Semaphore(settings.connecting_max),
             lambda outcome: self.measures.probes.labels(outcome.value).inc(),
         )
-        self.watcher = Watcher(self.checker, process.watch)
+        self.watcher = Watcher(self.checker)
         self.ownership = Ownership(
             self.owned,
+            tables,
             start=self._start,
             drain_seconds=settings.drain_seconds,
             changed=self._partitions_changed,
@@ -73,9 +74,9 @@ class Health:
         self._taken_over = process.readiness.require("partitions taken over")
         tables.listen(self.ownership.heard)
 
-    async def bury(self) -> None:
+    async def tend(self) -> None:
         for partition in list(self.ownership.partitions.values()):
-            partition.bury_strangers()
+            partition.tend()
 
     async def measure(self) -> None:
         self.measures.contacts.set(len(self.watcher))
@@ -137,7 +138,7 @@ async def health(process: Process[HealthSettings]) -> AsyncIterator[Health]:
         service = Health(process, bus, tables, redis)
         bus.attach(health_consumers(service.ownership))
         loops = [
-            repeat("health.burial", service.bury, settings.burial_seconds, clock=clock),
+            repeat("health.tending", service.tend, settings.tend_seconds, clock=clock),
             repeat("health.measures", service.measure, MEASURE_SECONDS, clock=clock),
             measure_lateness(service.checker, clock, service.measures.late.set),
         ]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from schemas.topics import Topic
 from services.chassis.bus import Consumers
-from services.chassis.tables import Batch
+from services.chassis.tables import Batch, Tables
 from services.chassis.tables_owner import OwnedTables
 from services.chassis.telemetry import logger
 from services.health.partition import Partition
@@ -23,12 +23,14 @@ class Ownership:
     def __init__(
         self,
         owned: OwnedTables,
+        tables: Tables,
         *,
         start: Callable[[int], Partition],
         drain_seconds: float,
         changed: Callable[[int], None],
     ) -> None:
         self._owned = owned
+        self._tables = tables
         self._start = start
         self._drain_seconds = drain_seconds
         self._changed = changed
@@ -38,8 +40,15 @@ class Ownership:
         await self._let_go(self.partitions.keys() - partitions)
         await self._owned.on_assigned(partitions)
         for number in sorted(partitions - self.partitions.keys()):
+            await self._made_whole(number)
             self.partitions[number] = self._start(number)
         self._changed(len(self.partitions))
+
+    async def _made_whole(self, number: int) -> None:
+        """A bus that forgot the beginning of our own table is told that what it has is all."""
+        if not self._tables.is_complete([number], [Topic.STATUSES]):
+            log.warning("statuses are not complete, written anew", partition=number)
+            await self._owned.republish(Topic.STATUSES, number)
 
     async def on_revoked(self, partitions: frozenset[int]) -> None:
         await self._let_go(partitions)

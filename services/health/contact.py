@@ -16,6 +16,7 @@ from schemas.instances import Instance
 from schemas.specs import NodeSpec
 from schemas.statuses import InstanceStatus, Reason
 from services.chassis.clock import Clock
+from services.chassis.telemetry import logger
 from services.health.connection import (
     AgentConnection,
     Answer,
@@ -34,8 +35,8 @@ RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.005, 0.25
 RETRY_GROWTH = 1.2
 FAST_PROBE_SECONDS = 0.2  # After a HEALTHY instance's connection broke.
 EXIT_FACT_SECONDS = 0.1  # The provisioner's word about an exit says more than a refused connection.
-HISTORY_MAX = 100
-CONNECTING_MAX = 256
+
+log = logger("health.contact")
 
 _STARTING = frozenset({InstanceStatus.CREATED, InstanceStatus.STARTED, InstanceStatus.PREPARING})
 
@@ -48,7 +49,7 @@ class PhaseReport(BaseModel):
     instance: str
     seq: int = Field(ge=0)
     phase: str
-    history: tuple[AgentPhase, ...] = Field(default=(), max_length=HISTORY_MAX)
+    history: tuple[AgentPhase, ...] = ()
 
 
 class Desk(Protocol):
@@ -87,6 +88,7 @@ class Contact:
         self._retry_seconds = RETRY_SECONDS_MIN
         self._probe_at: float | None = None
         self._probed = Probed()
+        self._has_complained = False
 
     async def run(self) -> None:
         try:
@@ -106,9 +108,8 @@ class Contact:
         self._probe_at, self._probed = None, Probed()
         left = self._start_seconds_left(observed, spec)
         if left is not None and left <= 0:
-            self._take(
-                Reason.START_TIMEOUT, {"start_timeout_seconds": str(spec.start_timeout_seconds)}
-            )
+            allowed = f"{spec.start_timeout_seconds:g}"
+            self._take(Reason.START_TIMEOUT, {"start_timeout_seconds": allowed})
             return
         wait = min(POLL_SECONDS, left) if left is not None else POLL_SECONDS
         timeout = (
@@ -163,12 +164,9 @@ class Contact:
         began = self._clock.monotonic()
         try:
             return await self._readiness(timeout)
-        except OurFault as error:
-            return Outcome.NOTHING, {"error": str(error)}
         except NoAnswer as error:
             late = max(late, self._clock.monotonic() - began - timeout)
-            is_ours = isinstance(error, TooLate) and self._checker.lateness.is_late(late)
-            return Outcome.NOTHING if is_ours else Outcome.FAILED, {"error": str(error)}
+            return self._blamed(error, late)
 
     async def _fast_probe(self) -> tuple[Outcome, dict[str, str]]:
         """At once after the connection broke: if nobody listens any more, that is enough."""
@@ -178,10 +176,15 @@ class Contact:
         except NotListening as error:
             await self._clock.sleep(max(0.0, lost_at + EXIT_FACT_SECONDS - self._clock.monotonic()))
             return Outcome.GONE, {"error": str(error)}
-        except OurFault as error:
-            return Outcome.NOTHING, {"error": str(error)}
         except NoAnswer as error:
-            return Outcome.FAILED, {"error": str(error)}
+            late = self._clock.monotonic() - lost_at - FAST_PROBE_SECONDS
+            return self._blamed(error, late)
+
+    def _blamed(self, error: NoAnswer, late: float) -> tuple[Outcome, dict[str, str]]:
+        """Whose fault it is that there was no answer; ours says nothing about the agent."""
+        is_late = isinstance(error, TooLate) and self._checker.lateness.is_late(late)
+        is_ours = is_late or isinstance(error, OurFault)
+        return Outcome.NOTHING if is_ours else Outcome.FAILED, {"error": str(error)}
 
     async def _readiness(self, timeout_seconds: float) -> tuple[Outcome, dict[str, str]]:
         answer = await self._ask("/readyz", timeout_seconds)
@@ -197,15 +200,19 @@ class Contact:
         observed = self._observed()
         try:
             told = json.loads(answer.body)
-            if observed is None or not isinstance(told, dict):
-                return False
-            if told.get("seq", 0) <= observed.phase_seq:
+            if observed is None or told["seq"] <= observed.phase_seq:
                 return False
             report = PhaseReport.model_validate(told)
-        except (ValidationError, ValueError, TypeError, RecursionError):
+        except (ValidationError, ValueError, TypeError, KeyError, RecursionError) as error:
+            self._not_understood(error)
             return False
         self._desk.take_phases(self._fact, report.history)
         return True
+
+    def _not_understood(self, error: Exception) -> None:
+        if not self._has_complained:
+            log.warning("phase not understood", instance=self._fact.instance, error=repr(error))
+        self._has_complained = True
 
     def _is_other(self, answer: Answer) -> bool:
         return answer.instance != self._fact.instance

@@ -61,6 +61,7 @@ class Partition:
         self._measures = measures
         self._clock = clock
         self._kept: set[str] = set()
+        self._missing: set[str] = set()
         self._tasks: list[asyncio.Task[Any]] = []
         self.outbox = Outbox(publishes, self.statuses.recount, clock)
 
@@ -83,14 +84,30 @@ class Partition:
         for change in batch.changes:
             self._heard(batch.topic, change.key, change.record)
 
+    def tend(self) -> None:
+        """Bury what nobody knows any more; write again what the table has lost."""
+        self.bury_strangers()
+        if not self.outbox.is_empty or not self._is_complete():
+            self._missing = set()
+            return
+        written = {key for key, _ in self._tables.items(Topic.STATUSES, self.number)}
+        missing = self.statuses.keys() - written
+        for key in missing & self._missing:  # Twice in a row: it is not just under way.
+            log.warning("status lost by the bus", key=key)
+            self.statuses.tell_again(key)
+        self._missing = missing
+
     def bury_strangers(self) -> None:
         """Only complete tables may say that something does not exist."""
-        if self._tables.is_complete([self.number], KNOWING):
+        if self._is_complete():
             known = [
                 (key, entry.record.place)
                 for key, entry in self._tables.items(Topic.STATUSES, self.number)
             ]
             self.statuses.bury_strangers(sorted(known, key=lambda one: "/" in one[0]))
+
+    def _is_complete(self) -> bool:
+        return self._tables.is_complete([self.number], KNOWING)
 
     async def close(self, drain_seconds: float) -> None:
         """Stop asking, let go out what was found out, then stop."""

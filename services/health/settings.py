@@ -13,5 +13,5 @@ class HealthSettings(Settings):
     redis_timeout_seconds: float = Field(default=2.0, gt=0, le=60)  # For one round trip.
     connecting_max: int = Field(default=256, ge=1, le=10_000)  # Connections opened at one moment.
     late_seconds_max: float = Field(default=0.25, gt=0, le=10)  # Later than this, we say nothing.
-    burial_seconds: float = Field(default=5.0, gt=0, le=600)  # Between looks for strangers.
+    tend_seconds: float = Field(default=5.0, gt=0, le=600)  # Between looks for what is amiss.
     drain_seconds: float = Field(default=1.0, ge=0, le=60)  # For statuses not yet sent, at a stop.

@@ -60,6 +60,17 @@ class PartitionStatuses:
     def node_event(self, place: str) -> NodeStatusChanged | None:
         return self._node_events.get(place)
 
+    def keys(self) -> set[str]:
+        """Of every status that the table must hold."""
+        return {*self._node_events, *self._observed}
+
+    def tell_again(self, key: str) -> None:
+        """The present event of a key."""
+        instance = (events[key] for events in self._of_place.values() if key in events)
+        event = self._node_events.get(key) or next(instance, None)
+        if event is not None:
+            self._tells.outgoing(event)
+
     # What is told.
 
     def resume(self, published: Iterable[Event]) -> None:
@@ -115,6 +126,8 @@ class PartitionStatuses:
             self._recount(place)
 
     def close(self) -> None:
+        """Know nothing more, so that nothing is begun again."""
+        self._observed.clear()
         for timer in self._timers.values():
             timer.cancel()
 
@@ -169,7 +182,10 @@ class PartitionStatuses:
 
     def _forget(self, key: str, place: str) -> None:
         self._observed.pop(key, None)
-        self._of_place.get(place, {}).pop(key, None)
+        events = self._of_place.get(place, {})
+        events.pop(key, None)
+        if not events:
+            self._of_place.pop(place, None)
         self._node_events.pop(key, None)
 
     def _touch(self, place: str) -> None:

@@ -4,43 +4,64 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 from schemas.instances import Instance
 from services.chassis.clock import Clock
 from services.chassis.loops import repeat
+from services.chassis.telemetry import logger
 from services.health.contact import Checker, Contact, Desk
 
 MEASURE_SECONDS = 0.1
+AGAIN_SECONDS = 1.0  # After a contact failed unexpectedly; the others do not notice.
+
+log = logger("health.watcher")
 
 
 class Watcher:
-    """Starts and ends contacts as they are asked for; a contact that fails ends the process."""
+    """Starts and ends contacts as they are asked for."""
 
-    def __init__(self, checker: Checker, watch: Callable[[Any, str], asyncio.Task[Any]]) -> None:
+    def __init__(self, checker: Checker) -> None:
         self._checker = checker
-        self._watch = watch
-        self._contacts: dict[str, asyncio.Task[Any]] = {}
+        self._contacts: dict[str, tuple[str | None, asyncio.Task[None]]] = {}
 
     def __len__(self) -> int:
         return len(self._contacts)
 
     def keep(self, fact: Instance, desk: Desk) -> None:
         """Be in contact with the instance, from now on or as before."""
-        task = self._contacts.get(fact.instance)
-        if task is None or task.done():
-            contact = Contact(fact, desk, self._checker)
-            self._contacts[fact.instance] = self._watch(contact.run(), f"contact {fact.instance}")
+        known = self._contacts.get(fact.instance)
+        if known is not None and known[0] == fact.endpoint:
+            return
+        self.end(fact.instance)
+        contact = Contact(fact, desk, self._checker)
+        task = asyncio.create_task(contact.run(), name=f"contact {fact.instance}")
+        self._contacts[fact.instance] = (fact.endpoint, task)
+        task.add_done_callback(lambda done: self._ended(done, fact, desk))
 
     def end(self, instance: str) -> None:
-        if (task := self._contacts.pop(instance, None)) is not None:
-            task.cancel()
+        if (known := self._contacts.pop(instance, None)) is not None:
+            known[1].cancel()
 
     async def close(self) -> None:
-        tasks, self._contacts = list(self._contacts.values()), {}
+        tasks = [task for _, task in self._contacts.values()]
+        self._contacts = {}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None], fact: Instance, desk: Desk) -> None:
+        known = self._contacts.get(fact.instance)
+        if known is None or known[1] is not task:
+            return  # It was ended on purpose.
+        del self._contacts[fact.instance]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("contact failed", instance=fact.instance, exc_info=error)
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._again, fact, desk)
+
+    def _again(self, fact: Instance, desk: Desk) -> None:
+        """Unless it is over meanwhile, or somebody else has begun already."""
+        if desk.observed(fact.instance) is not None and fact.instance not in self._contacts:
+            self.keep(fact, desk)
 
 
 async def measure_lateness(checker: Checker, clock: Clock, tell: Callable[[float], None]) -> None:

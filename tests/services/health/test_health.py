@@ -187,3 +187,47 @@ async def test_deletion_leaves_nothing_instances_first(
         await until(lambda: not follower.present)
 
     assert follower.buried == [fact.instance, node.key]
+
+
+async def test_an_agent_that_says_what_nobody_understands_is_given_time_and_then_up(
+    kafka: str, redis_url: str, agents: Agents, until: Until
+) -> None:
+    node, fact = a_pair(start_timeout_seconds=0.4)
+    async with healthy(kafka, redis_url), wishes(kafka) as tell, following(kafka) as follower:
+        agent = agents(fact.instance)
+        await tell.put(node, fact, created(fact, agent.endpoint))
+        agent.tell(phase="started")
+        agent.tell(phase=["not", "a", "word"])
+        await until(lambda: follower.is_now(fact.instance, "UNHEALTHY", "START_TIMEOUT"))
+
+    assert follower.statuses(fact.instance)[:2] == ["UNDEFINED", "CREATED"]
+
+
+async def test_a_node_that_vanishes_under_its_instance_harms_nobody(
+    kafka: str, redis_url: str, agents: Agents, until: Until
+) -> None:
+    """Without the spec there is nothing to probe by; with it, contact is kept again."""
+    async with a_healthy_node(kafka, redis_url, agents, until) as scene:
+        node, fact, agent, tell, follower, service = scene
+        await tell.delete(node)
+        await until(lambda: len(service.watcher) == 0)
+        await tell.put(node)
+        await until(lambda: len(service.watcher) == 1)
+        agent.signal(signal.SIGKILL)
+        await until(lambda: follower.is_now(fact.instance, "UNHEALTHY", "PROBES_FAILED"))
+
+
+async def test_an_instance_that_moves_is_found_at_its_new_address(
+    kafka: str, redis_url: str, agents: Agents, until: Until
+) -> None:
+    async with a_healthy_node(kafka, redis_url, agents, until) as scene:
+        moved = agents(scene.fact.instance)
+        moved.ready()
+        fact = scene.fact.model_copy(update={"endpoint": moved.endpoint})
+        await scene.tell.put(fact)
+        await until(lambda: len(scene.health.watcher) == 1)
+        scene.agent.signal(signal.SIGKILL)
+        moved.tell(phase="broken")
+        await until(
+            lambda: scene.follower.is_now(fact.instance, "UNHEALTHY", "INTERPRETER_CRASHED")
+        )

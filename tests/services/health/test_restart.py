@@ -123,3 +123,21 @@ async def test_a_failed_contact_harms_no_other(
         await scene.tell.put(other, fact, created(fact, "gopher://nowhere"))
         await until(lambda: scene.follower.is_now(fact.instance, "UNHEALTHY", "START_TIMEOUT"))
         assert scene.follower.is_now(scene.fact.instance, "HEALTHY")
+
+
+async def test_a_status_that_the_bus_has_lost_is_written_again(
+    kafka: str, redis_url: str, agents: Agents, until: Until
+) -> None:
+    async with a_healthy_node(kafka, redis_url, agents, until) as scene:
+        follower, instance = scene.follower, scene.fact.instance
+        known = follower.present[instance]
+        stray = scene.tell
+        stray.term, stray.seq = known.term, known.seq
+        await stray.delete(known)
+        await until(lambda: instance not in follower.present)
+        await until(lambda: follower.is_now(instance, "HEALTHY"))
+
+        reader = Reader(redis_url, partition_of(scene.node.place, PARTITIONS))
+        await until(lambda: instance in dict(scene.health.tables.items(Topic.STATUSES)))
+        await reader.equals(scene.health.tables)
+        await reader.redis.close()

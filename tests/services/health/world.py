@@ -44,7 +44,7 @@ def a_process(kafka: str, redis_url: str, **changes: Any) -> Process[HealthSetti
         "redis_url": redis_url,
         "cellnode_create_topics": False,
         "cellnode_partitions": PARTITIONS,
-        "burial_seconds": 0.2,
+        "tend_seconds": 0.2,
         **changes,
     }
     return Process("health", HealthSettings.model_validate(given))
