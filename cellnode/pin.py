@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import datetime
 import getpass
-import json
 import os
 import platform
 import re
-import subprocess
 import sys
 import types
 import warnings
@@ -19,6 +17,7 @@ from typing import Any
 
 import cloudpickle
 
+from cellnode.pin_check import PinError, check_loads
 from cellnode.pin_culprits import path_to_culprit
 from cellnode.pin_packages import packages_of
 from cellnode.pin_pickling import Namespace, Pickled, pickled, together
@@ -26,15 +25,10 @@ from cellnode.pin_schemas import schema_of
 from cellnode.store import Store, canonical_json
 
 FORMAT_VERSION = 1
-CHECK_SECONDS_MAX = 600
 SCHEMA_BYTES_MAX = 16 * 1024
 VARIABLE_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 # What IPython keeps in a notebook's namespace for itself.
 _NOTEBOOK_PATTERN = re.compile(r"(_+|_i{1,3}|_[iod]h|_i?\d+|In|Out|exit|quit|get_ipython)\Z")
-
-
-class PinError(Exception):
-    """Nothing was pinned; the text says which variable is the cause and what to do."""
 
 
 class NotPinned(UserWarning):
@@ -95,7 +89,7 @@ def pin(
     gathered = _gather(namespace, variables)
     digest, manifest, written = _write(where, gathered)
     if check:
-        _check(where, digest)
+        check_loads(where.directory, digest)
     where.put_pin(project, name, _record(where.pin(project, name), digest, namespace))
     for skipped in gathered.skipped:
         warnings.warn(f"{skipped.path}: {skipped.reason}", NotPinned, stacklevel=2)
@@ -248,37 +242,6 @@ def _environment(modules: set[str]) -> dict[str, Any]:
         "cloudpickle": cloudpickle.__version__,
         "packages": packages_of(modules),
     }
-
-
-def interpreter_directory() -> Path:
-    """Where the interpreter lies: in the wheel, or beside this package in a checkout."""
-    here = Path(__file__).resolve().parent
-    for parent in (here / "_server", here.parent):
-        if (parent / "runtime" / "interpreter" / "__main__.py").is_file():
-            return parent / "runtime" / "interpreter"
-    raise PinError("the interpreter of cellnode is not installed; install cellnode again")
-
-
-def _check(store: Store, digest: str) -> None:
-    """Load it as an instance would: what fails here would fail there."""
-    paths = str(interpreter_directory()), str(store.directory)
-    command = [sys.executable, paths[0], "check", paths[1], digest]
-    # An instance does not see where the notebook's shell finds further modules.
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    try:
-        done = subprocess.run(
-            command, env=env, capture_output=True, timeout=CHECK_SECONDS_MAX, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise PinError(f"loading took more than {CHECK_SECONDS_MAX} seconds") from None
-    try:
-        result = json.loads(done.stdout)
-    except ValueError:
-        text = done.stderr.decode(errors="replace")[-2000:]
-        raise PinError(f"the check ended with {done.returncode}: {text}") from None
-    if not result["ok"]:
-        trace = result["evidence"].get("traceback", "")
-        raise PinError(f"a fresh process cannot load it: {result['sentence']}\n{trace}".rstrip())
 
 
 def _record(

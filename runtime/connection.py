@@ -9,6 +9,7 @@ from typing import Protocol, cast
 import httptools
 
 from runtime.exchange import Exchange
+from runtime.headers import HEADERS, Framing, Rejected
 
 HEADER_BYTES_MAX = 16 * 1024
 HEADERS_MAX = 64
@@ -21,15 +22,6 @@ PIPELINED_MAX = 256
 # A client that still sends when it is refused must be able to read why before we close.
 DISCARD_SECONDS_MAX = 2.0
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-WORD_CHARACTERS = frozenset(range(0x21, 0x7F))
-
-
-class Rejected(Exception):
-    """A message that breaks HTTP or a limit: the code of its problem and what is wrong."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
 
 
 class Routes(Protocol):
@@ -59,9 +51,7 @@ class Connection(asyncio.Protocol):
         self.is_closed = False
         self.is_full = False  # The client does not read its answers.
         self.header_bytes = self.header_count = self.body_bytes = self.unparsed_bytes = 0
-        self.content_length: bytes | None = None
-        self.hosts = 0
-        self.is_chunked = False
+        self.framing = Framing()
 
     # The transport's calls.
 
@@ -111,9 +101,8 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self.arriving = Exchange(self)
         self.header_bytes = self.header_count = self.body_bytes = 0
-        self.unparsed_bytes = self.hosts = 0
-        self.content_length = None
-        self.is_chunked = False
+        self.unparsed_bytes = 0
+        self.framing = Framing()
         self.ends_at = self.loop.time() + HEADER_SECONDS_MAX
 
     def on_url(self, url: bytes) -> None:
@@ -126,23 +115,23 @@ class Connection(asyncio.Protocol):
         self.header_count += 1
         if self.header_bytes > HEADER_BYTES_MAX or self.header_count > HEADERS_MAX:
             raise Rejected("headers-too-large", f"at most {HEADER_BYTES_MAX} bytes of headers")
-        read = _HEADERS.get(name.lower())
+        read = HEADERS.get(name.lower())
         if read is not None:
-            read(self, self._exchange(), value)
+            read(self.framing, self._exchange(), value)
 
     def on_headers_complete(self) -> None:
         exchange = self._exchange()
         exchange.method = self.parser.get_method()
         exchange.keep_alive = self.parser.should_keep_alive()
         # Two ways to say where the body ends are how requests are smuggled.
-        if self.is_chunked and self.content_length is not None:
+        if self.framing.is_chunked and self.framing.content_length is not None:
             raise Rejected("bad-request", "both Content-Length and Transfer-Encoding")
         if self.parser.should_upgrade():
             raise Rejected("bad-request", "upgrades are not supported")
-        if self.hosts > 1:
+        if self.framing.hosts > 1:
             raise Rejected("bad-request", "more than one Host")
-        if self.content_length is not None:
-            size = int(self.content_length)
+        if self.framing.content_length is not None:
+            size = int(self.framing.content_length)
             self._bound(size <= self.routes.body_bytes_max, "request-too-large")
         self.ends_at = self.loop.time() + BODY_SECONDS_MAX
         self.pending.append(exchange)
@@ -188,6 +177,8 @@ class Connection(asyncio.Protocol):
             self.transport.write(CONTINUE)
 
     def _reject(self, rejected: Rejected) -> None:
+        if self.is_refusing:
+            return  # It comes after the last message and is discarded.
         exchange = self.arriving or Exchange(self)
         if not self.pending or self.pending[-1] is not exchange:
             self.pending.append(exchange)
@@ -198,7 +189,7 @@ class Connection(asyncio.Protocol):
 
     def send_answers(self) -> None:
         pending = self.pending
-        while pending and (answer := pending[0].answer) is not None:
+        while pending and not self.is_finishing and (answer := pending[0].answer) is not None:
             exchange = pending.popleft()
             self.transport.write(answer)
             if not exchange.keep_alive:
@@ -239,57 +230,4 @@ _TOO_MUCH = {
     "request-too-large": "the body has more than {} bytes",
     "headers-too-large": f"at most {HEADER_BYTES_MAX} bytes of headers",
     "uri-too-long": f"at most {URL_BYTES_MAX} bytes",
-}
-
-
-def _read_length(connection: Connection, exchange: Exchange, value: bytes) -> None:
-    if connection.content_length is not None:
-        raise Rejected("bad-request", "more than one Content-Length")
-    if not value.isdigit() or len(value) > 18:
-        raise Rejected("bad-request", "Content-Length is not a number")
-    connection.content_length = value
-
-
-def _read_encoding(connection: Connection, exchange: Exchange, value: bytes) -> None:
-    if connection.is_chunked or value.lower() != b"chunked":
-        raise Rejected("bad-request", "the only Transfer-Encoding is `chunked`, once")
-    connection.is_chunked = True
-
-
-def _read_host(connection: Connection, exchange: Exchange, value: bytes) -> None:
-    connection.hosts += 1
-
-
-def _read_expect(connection: Connection, exchange: Exchange, value: bytes) -> None:
-    exchange.expects_continue = value.lower() == b"100-continue"
-
-
-def _read_instance(connection: Connection, exchange: Exchange, value: bytes) -> None:
-    exchange.instance = value
-
-
-def _read_timeout(connection: Connection, exchange: Exchange, value: bytes) -> None:
-    if not value.isdigit() or len(value) > 9:
-        raise Rejected("bad-request", "Cellnode-Timeout-Ms must be a whole number")
-    exchange.timeout_ms = int(value)
-
-
-def _read_errors(connection: Connection, exchange: Exchange, value: bytes) -> None:
-    exchange.errors = value
-
-
-def _read_request_id(connection: Connection, exchange: Exchange, value: bytes) -> None:
-    if len(value) <= 128 and WORD_CHARACTERS.issuperset(value):
-        exchange.request_id = value.decode("ascii")
-
-
-_HEADERS = {
-    b"content-length": _read_length,
-    b"transfer-encoding": _read_encoding,
-    b"host": _read_host,
-    b"expect": _read_expect,
-    b"cellnode-instance": _read_instance,
-    b"cellnode-timeout-ms": _read_timeout,
-    b"cellnode-errors": _read_errors,
-    b"x-request-id": _read_request_id,
 }

@@ -9,15 +9,13 @@ import os
 import signal
 import socket
 from dataclasses import asdict
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
-from runtime.exchange import STATUS_LINES
+from runtime.channel import RequestChannel
 from runtime.instance import Instance
 from runtime.interpreter.frames import (
-    CELL_ERROR,
     CONTROL,
     CONTROL_BYTES_MAX,
-    RESPONSE,
     Request,
     Response,
     pack_control,
@@ -56,6 +54,7 @@ class Interpreter:
         self.instance = instance
         self.log = log
         self.spawned = spawned or spawn(instance)
+        self.body_bytes_max = instance.body_bytes_max
         self.received = bytearray()
         self.requests: RequestChannel | None = None
         self.fork_pid = 0
@@ -191,6 +190,9 @@ class Interpreter:
         self._close_requests()
         self.listener.on_fork_ended(code)
 
+    def on_response(self, response: Response) -> None:
+        self.listener.on_response(response)
+
     def channel_lost(self, requests: RequestChannel) -> None:
         """A fork that closed its channel and still runs can answer nobody."""
         if self.requests is not requests:
@@ -205,9 +207,9 @@ class Interpreter:
             self.kill()
 
     def _close_requests(self) -> None:
-        if self.requests is not None and self.requests.transport is not None:
-            self.requests.transport.abort()
-        self.requests = None
+        requests, self.requests = self.requests, None
+        if requests is not None:
+            requests.retire()
 
     def _on_output(self) -> None:
         if not self.log.copy_from(self.spawned.output_fd):
@@ -245,51 +247,3 @@ class Interpreter:
                 break
         os.close(fd)
         self.spawned.output_fd = -1
-
-
-class RequestChannel(asyncio.Protocol):
-    """Requests to one fork, and its answers as they come."""
-
-    def __init__(self, interpreter: Interpreter, channel: socket.socket) -> None:
-        self.interpreter = interpreter
-        self.channel = channel  # A second handle: the transport closes its own too soon.
-        self.transport: asyncio.Transport | None = None
-        self.received = bytearray()
-        self.is_at_end = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        received = self.received
-        received += data
-        start, head_bytes = 0, RESPONSE.size
-        while len(received) - start >= head_bytes:
-            body_bytes, execution_us, status, flags = RESPONSE.unpack_from(received, start)
-            if body_bytes > self.interpreter.instance.body_bytes_max or status not in STATUS_LINES:
-                # The cell wrote to its own channel.
-                self.interpreter.kill()
-                break
-            end = start + head_bytes + body_bytes
-            if len(received) < end:
-                break
-            body = bytes(received[start + head_bytes : end])
-            start = end
-            self.interpreter.listener.on_response(
-                Response(body, execution_us, status, bool(flags & CELL_ERROR))
-            )
-        del received[:start]
-
-    def _read_last_answers(self) -> None:
-        """A failed write ends the transport with answers unread; who has one was executed."""
-        with contextlib.suppress(OSError):
-            while data := self.channel.recv(CONTROL_READ_BYTES):
-                self.data_received(data)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.is_at_end = True
-        self.transport = None
-        if self.interpreter.requests is self:
-            self._read_last_answers()
-            self.interpreter.channel_lost(self)
-        self.channel.close()

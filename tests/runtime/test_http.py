@@ -1,5 +1,7 @@
 """HTTP on an instance's socket: strict, pipelined, every size and wait limited by name."""
 
+import contextlib
+import random
 import socket
 import time
 
@@ -217,3 +219,37 @@ def is_open(client: socket.socket) -> bool:
         return bool(client.recv(1000))
     except (BrokenPipeError, ConnectionResetError):
         return False
+
+
+ORIGINALS = [
+    EXECUTE,
+    b"GET /phase?after=1&wait_ms=5 HTTP/1.1\r\nHost: i\r\n\r\n",
+    HEAD + b"Transfer-Encoding: chunked\r\n\r\n15\r\n" + BODY + b"\r\n0\r\n\r\n",
+    raw_execute(BODY, b"Expect: 100-continue", b"Connection: close"),
+    b"GET /metrics HTTP/1.0\r\n\r\n",
+]
+INSERTED = [b"\r\n", b"\0", b" ", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n"]
+
+
+def mutant(dice: random.Random) -> bytes:
+    """A few messages with a few mistakes in them."""
+    raw = bytearray(b"".join(dice.choices(ORIGINALS, k=dice.randint(1, 4))))
+    for _ in range(dice.randint(1, 4)):
+        place = dice.randrange(len(raw))
+        raw[place : place + dice.randint(0, 3)] = dice.choice([*INSERTED, dice.randbytes(2)])
+    return bytes(raw)
+
+
+def test_an_agent_survives_whatever_comes(instances: Instances) -> None:
+    instance = instances.start("y = [v * 2 for v in x]", inputs=["x"], outputs=["y"]).ready()
+    dice = random.Random(2026)
+
+    for _ in range(400):
+        with instance.connect() as client, contextlib.suppress(OSError):
+            client.settimeout(0.01)
+            client.sendall(mutant(dice))
+            client.recv(65536)
+
+    assert instance.output({"x": [4]}) == {"y": [8]}
+    assert instance.phase()["seq"] == 3
+    assert "Traceback" not in instance.log()
