@@ -38,6 +38,8 @@ class RequestChannel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        if self.is_retired:
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self.is_retired:
