@@ -19,13 +19,22 @@ from uuid import uuid4
 
 import cellnode
 from examples.demo_screen import Screen
-from examples.demo_system import Calls, Client, Statuses, StatusEvent, running, until_interrupted
+from examples.demo_system import (
+    Calls,
+    Client,
+    Statuses,
+    StatusEvent,
+    interruptible,
+    running,
+    until_interrupted,
+)
 from examples.deploy_from_the_bus import deploy, send
 
 GATEWAY = os.environ.get("CELLNODE_DEMO_GATEWAY", "127.0.0.1:0")
 NODE, COUNTER = "digits", "counter"
-HELD_OUT = 360
+HELD_OUT, SHOWN = 360, 6
 ROUTED_SECONDS_MAX = 0.25  # From the event to the last request that knows nothing of it.
+INTERRUPTED = 130
 LOAD_SECONDS_BEFORE, LOAD_SECONDS_AFTER = 0.5, 0.5
 
 CELL = """
@@ -91,8 +100,10 @@ class Demo:
             "instances": {"min": 2, "want": 2},
             "idempotent": True,
         }
+        command = deploy(NODE, spec)
+        self.screen.source(shortened(command))
         self.screen.say("[dim]what an outside consumer of cellnode.statuses hears:[/]")
-        await self._send(deploy(NODE, spec))
+        await self._send(command)
         await self.statuses.until(lambda known: known.is_healthy(NODE, 2))
 
     async def call(self, trained: Trained, client: Client) -> bool:
@@ -100,13 +111,17 @@ class Demo:
         with self.screen.bar("held-out images", len(trained.inputs)) as done:
             calls = await client.call_all(trained.inputs, done)
         answers = [output["digit"] if output else None for output in calls.outputs]
+        self.screen.pictures(
+            [given["image"] for given in trained.inputs[:SHOWN]],
+            [f"{answer}" for answer in answers[:SHOWN]],
+        )
         right = sum(map(lambda mine, true: mine == true, answers, trained.truth))
         same = answers == trained.own
         self.screen.figures(
             [
                 ("accuracy", f"{right / len(answers):.1%} ({right} of {len(answers)})"),
                 ("as the interpreter itself answers", "every one" if same else "NO"),
-                ("latency", f"p50 {calls.p50_ms:.1f} ms, p99 {calls.p99_ms:.1f} ms"),
+                ("latency, 8 at a time", f"p50 {calls.p50_ms:.1f} ms, p99 {calls.p99_ms:.1f} ms"),
                 ("failed requests", str(len(calls.failures))),
             ]
         )
@@ -168,12 +183,23 @@ def pinned(name: str, namespace: Json, store: Path) -> str:
     return cellnode.pin(name, namespace=namespace, store=store).digest
 
 
+def shortened(command: Json) -> str:
+    """The message as it goes over the bus, its digest cut for the eye."""
+    spec = {**command["spec"], "checkpoint": command["spec"]["checkpoint"][:12] + "…"}
+    head = {**command, "id": command["id"][:8] + "…", "spec": "SPEC"}
+    inner = ",\n".join(
+        f"    {json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in spec.items()
+    )
+    return json.dumps(head, ensure_ascii=False).replace('"SPEC"', "{\n" + inner + "\n}")
+
+
 def process_group(data: Path, instance: str) -> int:
     record = json.loads((data / "instances" / instance / "agent.pid").read_bytes())
     return os.getpgid(record["pid"])
 
 
 async def tell(screen: Screen, data: Path) -> bool:
+    interruptible()
     screen.step("Train a model in this interpreter and pin it")
     begun = time.monotonic()
     trained = Trained()
@@ -209,7 +235,11 @@ def main() -> int:
     screen = Screen()
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="cellnode-demo-") as data:
-        held = asyncio.run(tell(screen, Path(data)))
+        try:
+            held = asyncio.run(tell(screen, Path(data)))
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            screen.say("interrupted; everything that was started is gone")
+            return INTERRUPTED
     screen.step("Done")
     ending = "everything is gone again" if held else "SOMETHING DID NOT HOLD, see above"
     screen.say(f"{ending} ({time.monotonic() - begun:.1f} s in all)")

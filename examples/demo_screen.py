@@ -8,9 +8,18 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.padding import Padding
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+)
 from rich.rule import Rule
 from rich.table import Table
+from rich.text import Text
 
 STATUS_STYLES = {
     "UNDEFINED": "dim",
@@ -23,12 +32,22 @@ STATUS_STYLES = {
     "gone": "dim",
 }
 PLAIN_STEPS = 4  # Lines that a bar leaves in a pipe.
+SHADES = " ░▒▓█"
+INDENT = 3
 
 
 class Bar(Protocol):
     """Told after each thing that was done."""
 
     def __call__(self) -> None: ...
+
+
+class PerSecond(ProgressColumn):
+    """How many are done in a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f}/s" if speed else "", style="dim")
 
 
 class Screen:
@@ -73,12 +92,28 @@ class Screen:
             for name, value in rows:
                 self._plain(f"   {name}: {value}")
             return
-        table = Table(show_header=False, box=None, padding=(0, 2, 0, 1))
+        table = Table(show_header=False, box=None, padding=(0, 3, 0, 0))
         table.add_column(style="dim")
         table.add_column(style="bold")
         for name, value in rows:
             table.add_row(name, value)
-        self.console.print(table)
+        self.console.print(Padding(table, (0, 0, 0, INDENT)))
+
+    def pictures(self, images: list[list[float]], below: list[str]) -> None:
+        """Square grey images side by side, each with a line below; too much for a pipe."""
+        if not self.is_terminal:
+            return
+        side = int(len(images[0]) ** 0.5)
+        darkest = max(max(image) for image in images)
+        for row in range(side):
+            shown = (
+                "".join(2 * SHADES[round(4 * dot / darkest)] for dot in image[row * side :][:side])
+                for image in images
+            )
+            self.console.print(" " * INDENT + "  ".join(shown))
+        self.console.print(
+            " " * INDENT + "  ".join(f"[bold]{text.center(2 * side)}[/]" for text in below)
+        )
 
     def source(self, code: str) -> None:
         """A piece of code or a line to paste, left exactly as it is."""
@@ -92,10 +127,10 @@ class Screen:
             yield self._plain_bar(title, total)
             return
         columns = (
-            TextColumn("   {task.description}"),
+            TextColumn("  {task.description}"),
             BarColumn(bar_width=40),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
+            PerSecond(),
         )
         with Progress(*columns, console=self.console) as progress:
             task = progress.add_task(title, total=total)

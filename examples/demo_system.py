@@ -222,10 +222,14 @@ class Client:
 
 
 async def until_interrupted() -> None:
-    """Until Ctrl-C or SIGTERM."""
-    interrupted = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, interrupted.set)
-    await interrupted.wait()
+    """Until Ctrl-C, SIGTERM or the end of the terminal, which `interruptible` turns into this."""
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+
+
+def interruptible() -> None:
+    """Ctrl-C, SIGTERM and SIGHUP cancel the running task, so that whatever was started is ended."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)

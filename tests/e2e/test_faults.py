@@ -15,6 +15,8 @@ from tests.e2e.world import WHO, World
 
 CORRECT_SECONDS_MAX = 5.0
 
+pytestmark = pytest.mark.full
+
 
 def correct_again(world: World) -> float:
     """Seconds until the projection equals the fold of the topic."""
