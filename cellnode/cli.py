@@ -104,5 +104,6 @@ async def _stop(launcher: Launcher, report: Report) -> None:
 
 
 async def _started(launcher: Launcher, report: Report, begun: float) -> None:
+    report.note("starting Redis, a Kafka broker, provisioner, health and gateway")
     addresses = await launcher.start()
     report.ready(addresses, asyncio.get_running_loop().time() - begun)

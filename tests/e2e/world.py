@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,7 +60,7 @@ class World:
 
     def __init__(self, system: System, statuses: Follower) -> None:
         self.system, self.statuses = system, statuses
-        self.folder = Path(tempfile.mkdtemp(prefix="cn-gates-"))
+        self.folder = system.data / "gates"
         self._made: list[str] = []
 
     def pin(self, **namespace: Any) -> str:
@@ -70,7 +69,7 @@ class World:
 
     def gate(self) -> Gate:
         folder = self.folder / uuid4().hex
-        folder.mkdir()
+        folder.mkdir(parents=True)
         return Gate(folder)
 
     def name(self) -> str:
