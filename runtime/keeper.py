@@ -27,7 +27,10 @@ def run(directory: str) -> int:
     _, status = os.waitpid(pid, 0)
     _end_orphans()
     code = os.waitstatus_to_exitcode(status)
-    write_json(directory, "exit.json", exit_document(code))
+    try:
+        write_json(directory, "exit.json", exit_document(code))
+    except OSError:
+        return 1  # The directory is gone, or its disk is full: nobody to tell.
     return 0
 
 

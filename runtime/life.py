@@ -79,6 +79,9 @@ class Agent:
         now = self.loop.time()
         for connection in list(self.routes.connections):
             connection.enforce(now)
+        if not os.path.exists(self.instance.socket):
+            # Nobody can reach or find this instance any more: its directory was removed.
+            self._end(0.0)
         self.loop.call_later(ENFORCE_SECONDS, self._enforce)
 
     # Draining.

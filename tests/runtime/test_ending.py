@@ -1,6 +1,7 @@
 """Whatever of an instance dies, the rest says so or ends with it, and nothing is left behind."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -116,6 +117,16 @@ def test_an_agent_survives_its_keeper(instances: Instances) -> None:
     assert instance.output()["n"] == 1
     os.kill(agent, signal.SIGKILL)
     until(lambda: not is_alive(agent))
+
+
+def test_an_instance_whose_directory_is_gone_ends(instances: Instances) -> None:
+    instance = instances.start(**COUNTING).ready()
+    processes = instance.processes()
+
+    shutil.rmtree(instance.directory)
+
+    until(lambda: not [pid for pid in processes[1:] if is_alive(pid)])
+    assert instance.keeper.wait(5) != 0
 
 
 def test_a_group_is_killed_at_once(instances: Instances) -> None:
