@@ -15,7 +15,7 @@ from schemas.statuses import InstanceStatus, Reason
 DELAY_SECONDS_FIRST = 1.0
 DELAY_SECONDS_MAX = 60.0
 DELAY_SPREAD = 0.25  # A delay is up to this share longer, so that nodes do not restart in step.
-CALM_SECONDS = 60.0
+CALM_SECONDS = 30.0  # Who was healthy for so long did not fail "in a row".
 
 Statuses = Mapping[str, InstanceStatusChanged]
 
@@ -46,6 +46,9 @@ class Failure:
 
     kind: FailureKind
     at: datetime
+    is_after_calm: bool = (
+        False  # It had served long enough to be replaced as if for the first time.
+    )
 
 
 def failure_of(
@@ -56,7 +59,8 @@ def failure_of(
     One that the provider refused is not lost: it is tried again in place.
     """
     if instance.exited is not None:
-        return Failure(FailureKind.EXITED, instance.exited.at)
+        at = instance.exited.at
+        return Failure(FailureKind.EXITED, at, _had_calm(status, at))
     if instance.handle is None or status is None or status.status is not InstanceStatus.UNHEALTHY:
         return None
     changed_at = _changed_at(status)
@@ -67,7 +71,8 @@ def failure_of(
     if now < lost_at(status, node):
         return None
     is_silent = status.reason is Reason.PROBES_FAILED
-    return Failure(FailureKind.SILENT if is_silent else FailureKind.TROUBLED, status.since)
+    kind = FailureKind.SILENT if is_silent else FailureKind.TROUBLED
+    return Failure(kind, status.since, _had_calm(status, status.since))
 
 
 def lost_at(status: InstanceStatusChanged, node: Node) -> datetime:
@@ -80,6 +85,8 @@ def due_at(failure: Failure, node: Node) -> datetime:
 
     Of every instance the first failure is free, so a host that lost all of them is back at once.
     """
+    if failure.is_after_calm:
+        return failure.at
     rounds = node.failures_in_a_row // max(1, node.instances_wanted)
     is_start = failure.kind is FailureKind.START
     delay = restart_delay(node, rounds) if rounds or is_start else timedelta()
@@ -100,6 +107,13 @@ def after_replacing(node: Node, count: int, now: datetime) -> Node:
     rounds = failures // max(1, node.instances_wanted)
     not_before = now + restart_delay(node, rounds) if rounds else node.create_not_before
     return node.model_copy(update={"failures_in_a_row": failures, "create_not_before": not_before})
+
+
+def _had_calm(status: InstanceStatusChanged | None, failed_at: datetime) -> bool:
+    """Whether it had been healthy without a break before it failed."""
+    steps = () if status is None else status.transitions
+    healthy_at = [step.at for step in steps if step.status == InstanceStatus.HEALTHY.value]
+    return bool(healthy_at) and failed_at - healthy_at[-1] >= timedelta(seconds=CALM_SECONDS)
 
 
 def _changed_at(status: InstanceStatusChanged) -> datetime:

@@ -36,6 +36,7 @@ class Replace:
     instance: str
     n: int
     is_silent: bool  # Counted by the brake.
+    is_in_a_row: bool = True  # Counted by the growing delay.
 
 
 @dataclass(frozen=True)
@@ -179,8 +180,11 @@ class _Group:
         return due_at(self.failures[instance.instance], self.node)
 
     def _replacement(self, instance: Instance, step: int) -> Replace:
-        silent = self.failures[instance.instance].kind is FailureKind.SILENT
-        return Replace(instance.instance, self.next_n + step, silent)
+        failure = self.failures[instance.instance]
+        is_silent = failure.kind is FailureKind.SILENT
+        return Replace(
+            instance.instance, self.next_n + step, is_silent, is_in_a_row=not failure.is_after_calm
+        )
 
     def _waits(self, missing: int) -> list[Action]:
         """When the next of the lost is due, and when one in trouble will be lost."""

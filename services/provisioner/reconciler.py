@@ -145,7 +145,8 @@ class Reconciler:
             if present is None or present.generation != node.generation:
                 self._loop.wake(node.place)
                 return False
-            counted = after_replacing(present, len(replaced), now) if replaced else present
+            failures = sum(one.is_in_a_row for one in replaced)
+            counted = after_replacing(present, failures, now) if failures else present
             next_n = max(present.next_n, *(n + 1 for n in numbers))
             instances = [self._wanted(counted, n, now) for n in numbers]
             await asyncio.gather(

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,10 @@ class InstanceDirectory:
         """How the agent ended, as its keeper wrote it down; nothing known if it did not."""
         written = _read(self.path / "exit.json")
         lines = last_lines(self.log)
-        with contextlib.suppress(ValueError):
-            return Exit.model_validate({"at": now, **written, "last_lines": lines})
+        with contextlib.suppress(ValueError, OSError):
+            at = (self.path / "exit.json").stat().st_mtime  # The keeper's own has whole seconds.
+            known = {**written, "at": datetime.fromtimestamp(at, timezone.utc)}
+            return Exit.model_validate({**known, "last_lines": lines})
         return Exit(at=now, last_lines=lines)
 
     def remove(self) -> None:

@@ -128,9 +128,9 @@ class World:
         match action:
             case Want(n):
                 self._want(n)
-            case Replace(instance, n, _):
+            case Replace(instance, n, _, is_in_a_row):
                 self._want(n)
-                self.node = after_replacing(self.node, 1, self.now)
+                self.node = after_replacing(self.node, int(is_in_a_row), self.now)
                 self._leave(instance, Reason.REPLACED)
             case Create(instance):
                 self.starts.append(self.now)
