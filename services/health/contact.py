@@ -32,7 +32,9 @@ from services.health.verdict import BY_PROBES, Outcome, Probed, verdict
 POLL_SECONDS = 10.0  # One long poll of a phase.
 POLL_MARGIN_SECONDS = 2.0
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.005, 0.25
-RETRY_GROWTH = 1.2
+EAGER_SECONDS = 1.0  # A fast start is heard of at once; after that, tries become rarer.
+RETRY_SHARE = 0.05  # Of the time waited so far.
+RETRIES_PER_SECOND_MAX = 2000  # Of all contacts together.
 FAST_PROBE_SECONDS = 0.2  # After a HEALTHY instance's connection broke.
 EXIT_FACT_SECONDS = 0.1  # The provisioner's word about an exit says more than a refused connection.
 
@@ -72,6 +74,7 @@ class Checker:
     lateness: Lateness
     connecting: asyncio.Semaphore
     probed: Callable[[Outcome], None]  # Told what every probe has found.
+    pausing: int = 0  # Contacts that wait to try again.
 
 
 class Contact:
@@ -85,7 +88,7 @@ class Contact:
         self._connection: AgentConnection | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._lost_at: float | None = None
-        self._retry_seconds = RETRY_SECONDS_MIN
+        self._failing_since: float | None = None
         self._probe_at: float | None = None
         self._probed = Probed()
         self._has_complained = False
@@ -126,7 +129,7 @@ class Contact:
         if self._is_other(answer):
             self._take(Reason.WRONG_IDENTITY, self._identities(answer))
         elif self._heard(answer):
-            self._retry_seconds = RETRY_SECONDS_MIN
+            self._failing_since = None
         elif self._clock.monotonic() - asked < wait / 2:
             await self._pause()  # It should have waited for something new.
 
@@ -254,8 +257,17 @@ class Contact:
         return self._lost_at is not None
 
     async def _pause(self) -> None:
-        await self._clock.sleep(self._clock.jittered(self._retry_seconds))
-        self._retry_seconds = min(RETRY_SECONDS_MAX, self._retry_seconds * RETRY_GROWTH)
+        """Before the next try: short at first, longer with time and with how many others wait."""
+        now = self._clock.monotonic()
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        grown = (now - self._failing_since - EAGER_SECONDS) * RETRY_SHARE
+        alone = min(max(grown, RETRY_SECONDS_MIN), RETRY_SECONDS_MAX)
+        self._checker.pausing += 1
+        try:
+            crowd = self._checker.pausing / RETRIES_PER_SECOND_MAX
+            await self._clock.sleep(self._clock.jittered(max(alone, crowd)))
+        finally:
+            self._checker.pausing -= 1
 
     def _close(self) -> None:
         if self._connection is not None:

@@ -1,7 +1,8 @@
 """A small agent that speaks the real protocol on a Unix socket, and does what its input says.
 
 Run as a process of its own it can be killed, stopped and continued: `<socket> <instance>`, then
-lines on standard input, each a JSON object: {"phase": ..., "reason": ...} or {"name": ...}.
+lines on standard input, each a JSON object: {"phase": ..., "reason": ...}, {"name": ...} or
+{"delay": seconds before every answer}.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class SmallAgent:
         self.instance = instance
         self.history: list[dict[str, Any]] = []
         self.changed = asyncio.Event()
-        self.asked: list[str] = []
+        self.delay_seconds = 0.0
 
     def enter(self, phase: str, reason: str | None = None, **evidence: str) -> None:
         seq = len(self.history) + 1
@@ -37,7 +38,7 @@ class SmallAgent:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 path = head.split(b" ", 2)[1].decode()
-                self.asked.append(path)
+                await asyncio.sleep(self.delay_seconds)
                 status = await self.status_of(path)
                 body = json.dumps(self.body()).encode()
                 lines = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n"
@@ -69,6 +70,7 @@ async def main(path: str, instance: str) -> None:
         while line := await lines.readline():
             told = json.loads(line)
             agent.instance = told.pop("name", agent.instance)
+            agent.delay_seconds = told.pop("delay", agent.delay_seconds)
             if told:
                 agent.enter(told.pop("phase"), told.pop("reason", None), **told)
 

@@ -39,7 +39,7 @@ class Scene(NamedTuple):
 
 
 def a_pair(n: int = 1, **spec: Any) -> tuple[Node, Instance]:
-    node = a_fresh_node(probe=PROBE, **spec)
+    node = a_fresh_node(**{"probe": PROBE, **spec})
     return node, wanted(node, n)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.health.scenes import START, Agents, Until, a_pair
+from tests.services.health.scenes import PROBE, START, Agents, Until, a_pair
 from tests.services.health.world import created, following, wishes
 from tests.sources import ROOT
 
@@ -46,6 +47,12 @@ class HealthProcess:
         with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
             text: str = answer.read().decode()
         return text
+
+    def passed(self) -> int:
+        """Probes that found an instance ready."""
+        name = 'cellnode_health_probes_total{outcome="PASSED"}'
+        lines = [line for line in self.get("/metrics").splitlines() if line.startswith(name)]
+        return int(float(lines[0].split()[1])) if lines else 0
 
     def is_up(self) -> bool:
         return "partitions taken over" in self.log.read_text()
@@ -106,6 +113,29 @@ async def test_killed_and_started_again_it_makes_nothing_up(
             again.end()
 
     assert {event.status.value for event in follower.events[told:]} == {"UNHEALTHY"}
+
+
+async def test_a_checker_that_stood_still_accuses_nobody(
+    kafka: str, process: HealthProcess, agents: Agents, until: Until
+) -> None:
+    """All its probes are late when it goes on; that is not the instances' fault."""
+    await until(process.is_up, 20)
+    node, fact = a_pair(probe={**PROBE, "fails": 1})
+    async with wishes(kafka) as tell, following(kafka) as follower:
+        agent = agents(fact.instance)
+        await tell.put(node, fact, created(fact, agent.endpoint))
+        agent.ready()
+        await until(lambda: follower.is_now(node.key, "HEALTHY"))
+        agent.tell(delay=0.1)  # So that a probe is under way whenever health is stopped.
+        passed = process.passed()
+        for _ in range(4):
+            process.process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(0.7)
+            process.process.send_signal(signal.SIGCONT)
+            await asyncio.sleep(0.15)
+        await until(lambda: process.passed() >= passed + 3)
+
+    assert follower.statuses(fact.instance) == START
 
 
 def test_a_misspelt_setting_stops_the_start(tmp_path: Path) -> None:
