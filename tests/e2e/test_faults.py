@@ -1,5 +1,6 @@
 """Redis forgets, processes are killed: callers notice nothing, and the state is right again."""
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -92,6 +93,67 @@ def test_a_killed_service_costs_no_request_and_leaves_instances_alone(
     assert world.statuses.instances(node, "HEALTHY") == instances
     assert [world.system.instance_pids(instance) for instance in instances] == pids
     assert world.meaning() == before
+
+
+def test_graceful_restarts_of_the_gateway_cost_no_request_at_all(world: World) -> None:
+    """It answers what it has, and whoever comes meanwhile waits in the kernel for the next one."""
+    node = world.deploy(world.pin(), WHO, outputs=["who"], want=2)
+
+    with world.load(node) as seen:
+        for _ in range(3):
+            world.system.restart("gateway", signal.SIGTERM)
+            seen.wait_for(50)
+
+    assert not seen.failed(), seen.told()
+
+
+def test_updates_under_load_cost_no_request_even_if_requests_may_not_be_repeated(
+    world: World,
+) -> None:
+    """New instances are HEALTHY before old ones leave, and what leaves finishes what it has."""
+    node = world.deploy(world.pin(version=0), "y = version", outputs=["y"], want=2)
+
+    with world.load(node, connections=6, pause_seconds=0) as seen:
+        for version in range(1, 5):
+            world.ask(node, world.pin(version=version), "y = version", want=2, outputs=["y"])
+            until("it serves", lambda: world.call(node).output["y"] == version)  # noqa: B023
+            until("two of it", lambda: len(world.staying(node)) == 2)
+
+    assert not seen.failed(), seen.told()
+    assert {answer.output["y"] for answer in seen.answers} == {0, 1, 2, 3, 4}
+
+
+def test_without_redis_and_health_calls_are_answered_from_memory(world: World) -> None:
+    node = world.deploy(world.pin(), WHO, outputs=["who"], want=2)
+    stopped = [world.system.kill_service(name, signal.SIGSTOP) for name in ("redis", "health")]
+
+    with world.load(node) as seen:
+        time.sleep(3)
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        seen.wait_for(50)
+
+    assert not seen.failed(), seen.told()
+    correct_again(world)
+    assert world.healthy(node, 2)
+
+
+def test_an_instance_that_dies_while_its_provisioner_is_dead_is_replaced_afterwards(
+    world: World,
+) -> None:
+    node = world.deploy(world.pin(), WHO, outputs=["who"], want=2, idempotent=True)
+    killed, kept = world.statuses.instances(node)
+    pid = world.system.kill_service("provisioner", signal.SIGSTOP)
+
+    with world.load(node) as seen:
+        world.system.kill_instance(killed)
+        os.kill(pid, signal.SIGKILL)
+        until("it is replaced", lambda: killed not in world.staying(node), seconds=30)
+        now = world.healthy(node, 2)
+        seen.wait_for(50)
+
+    assert kept in now
+    assert not seen.failed(), seen.told()
 
 
 def test_a_dead_broker_stops_everything_and_says_why(own_system: System) -> None:
