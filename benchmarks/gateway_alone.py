@@ -72,7 +72,7 @@ def parsed() -> argparse.Namespace:
 def measured(urls: dict[str, str], script: Path, options: argparse.Namespace) -> int:
     """Interleaved runs, then the row; 1 when the target is missed."""
     rates: dict[str, list[float]] = {name: [] for name in urls}
-    for name, url in urls.items():  # Warm up: connections, expectations, caches.
+    for url in urls.values():  # Warm up: connections, expectations, caches.
         loaded(url, script, options.connections, 1)
     for run in range(1, options.runs + 1):
         for name, url in urls.items():

@@ -1,4 +1,4 @@
-"""nginx set up to do what the gateway does for a call: log, request id, limit, balance, keep alive."""
+"""nginx set up to do what the gateway does for a call: log, id, limit, balance, keep alive."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from typing import cast
 
 import uvloop
@@ -55,7 +56,7 @@ async def main(pairs: list[str]) -> None:
     loop = asyncio.get_running_loop()
     for pair in pairs:
         instance, _, path = pair.partition("=")
-        await loop.create_unix_server(lambda name=instance: Answering(name), path, backlog=512)
+        await loop.create_unix_server(partial(Answering, instance), path, backlog=512)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await asyncio.Event().wait()

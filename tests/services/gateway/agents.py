@@ -61,8 +61,8 @@ class Agent:
                 await writer.drain()
                 if not answer or b"Connection: close" in answer:
                     return
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return
+        except (asyncio.IncompleteReadError, ConnectionError, RuntimeError):
+            return  # RuntimeError: the loop's word for a transport that is closed already.
         finally:
             self.writers.discard(writer)
             writer.close()

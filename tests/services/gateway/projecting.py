@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from redis import Redis
 
@@ -55,7 +56,11 @@ class Projecting:
                 step.hset(table, change.key, change.value)
             else:
                 step.hdel(table, change.key)
-            fields = {"table": change.table.value, "key": change.key, "value": change.value}
+            fields: dict[Any, Any] = {
+                "table": change.table.value,
+                "key": change.key,
+                "value": change.value,
+            }
             feed = feed_key(partition, self.incarnation)
             step.xadd(feed, fields, id=f"{self.versions[partition]}-0")
             step.hset(head_key(partition), mapping=self._head(partition))
@@ -106,7 +111,7 @@ class Projecting:
     def _write_head(self, partition: int) -> None:
         self.redis.hset(head_key(partition), mapping=self._head(partition))
 
-    def _head(self, partition: int) -> dict[str, str | int]:
+    def _head(self, partition: int) -> dict[Any, Any]:
         version = self.versions[partition]
         return {
             "incarnation": self.incarnation,
@@ -116,7 +121,7 @@ class Projecting:
         }
 
 
-def _common(node: Node) -> dict[str, object]:
+def _common(node: Node) -> dict[str, Any]:
     return {
         "id": an_id(7),
         "project": node.project,

@@ -6,9 +6,10 @@ import asyncio
 
 from schemas.statuses import InstanceStatus, NodeStatus
 from tests.builders import a_node
-from tests.services.gateway.agents import answer, echoes, says, sleeps
-from tests.services.gateway.conftest import World
+from tests.services.gateway.agents import Agent, Asked, answer, echoes, says, sleeps
+from tests.services.gateway.waiting import until
 from tests.services.gateway.wire import request
+from tests.services.gateway.world import World
 
 
 async def test_a_call_reaches_an_instance_and_its_answer_comes_back(world: World) -> None:
@@ -41,7 +42,7 @@ async def test_a_request_id_that_is_none_is_replaced(world: World) -> None:
 
 
 async def test_the_error_of_a_cell_is_passed_on_as_it_is(world: World) -> None:
-    async def raises(agent, asked):  # type: ignore[no-untyped-def]
+    async def raises(agent: Agent, asked: Asked) -> bytes:
         extra = "Cellnode-Error: cell\r\nServer: x\r\nConnection: keep-alive\r\n"
         return answer(agent, b'{"code":"cell-error"}', status="500 Internal", extra=extra)
 
@@ -84,8 +85,7 @@ async def test_a_node_being_deleted_refuses_at_once_and_then_is_unknown(world: W
     await world.routed(a_node("digits"), 0)
     assert (await world.call("digits")).status == 410
     world.projecting.bury_node(a_node("digits"))
-    while world.endpoints("default/digits") is not None:
-        await asyncio.sleep(0.001)
+    await until(lambda: world.endpoints("default/digits") is None)
     assert (await world.call("digits")).status == 404
 
 
@@ -96,8 +96,7 @@ async def test_a_deadline_ends_in_504_and_the_work_is_cancelled(world: World) ->
     reply = await world.call("digits")
     assert (reply.status, reply.code) == (504, "deadline-exceeded")
     assert 0.2 <= loop.time() - began < 0.5
-    while agent.cancelled != 1:
-        await asyncio.sleep(0.001)
+    await until(lambda: agent.cancelled == 1)
     assert world.gauges["in_flight"] == 0
 
 
@@ -114,11 +113,9 @@ async def test_a_client_that_goes_away_frees_the_instance(world: World) -> None:
     (agent,) = await world.agents("digits", sleeps(30))
     wire = await world.wire()
     await wire.send(request("digits"))
-    while agent.running != 1:
-        await asyncio.sleep(0.001)
+    await until(lambda: agent.running == 1)
     wire.abort()
-    while agent.cancelled != 1 or world.gauges["in_flight"]:
-        await asyncio.sleep(0.001)
+    await until(lambda: agent.cancelled == 1 and not world.gauges["in_flight"])
     assert world.gauges["held_bytes"] == 0
 
 

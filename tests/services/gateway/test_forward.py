@@ -1,4 +1,4 @@
-"""The resend rule, case by case: executed twice only by those who allow it, answered once always."""
+"""The resend rule, case by case: executed twice only where it is allowed, answered once always."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.services.gateway.agents import Agent, breaks_off, echoes, hangs_up, refuses, says, sleeps
-from tests.services.gateway.conftest import Behaviour, World
+from tests.services.gateway.world import Behaviour, World
 
 KEY = {"Idempotency_Key": "k-1"}
 

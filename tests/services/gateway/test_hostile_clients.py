@@ -1,4 +1,4 @@
-"""What a client may not do: every case ends in one refusal and a closed connection, at its limit."""
+"""What a client may not do: every case ends in one refusal and a closed connection."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.services.gateway.agents import echoes
-from tests.services.gateway.conftest import World
+from tests.services.gateway.agents import echoes, sleeps
+from tests.services.gateway.waiting import until
 from tests.services.gateway.wire import request
+from tests.services.gateway.world import World
 
 START = b"POST /v1/nodes/digits:execute HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = START + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -137,15 +138,11 @@ class TestSlowness:
         await world.agents("digits", echoes)
         wire = await world.wire()
         await wire.send(request("digits", b"x" * 2**24))
-        while not world.gauges["in_flight"]:
-            await asyncio.sleep(0.01)
-        while world.gauges["connections"]:
-            await asyncio.sleep(0.01)
+        await until(lambda: world.gauges["in_flight"])
+        await until(lambda: not world.gauges["connections"])
         assert world.gauges["in_flight"] == 0
 
     async def test_a_call_may_take_longer_than_an_idle_connection(self, world: World) -> None:
-        from tests.services.gateway.agents import sleeps
-
         await world.agents("digits", sleeps(2.5))
         assert (await world.call("digits")).status == 200
 
@@ -166,13 +163,11 @@ class TestConnections:
 
     async def test_one_connection_too_many_is_turned_away(self, world: World) -> None:
         wires = [await world.wire() for _ in range(3)]
-        while world.gauges["connections"] < 3:
-            await asyncio.sleep(0.001)
+        await until(lambda: world.gauges["connections"] == 3)
         one_more = await world.wire()
         assert (await one_more.reply()).status == 503
         await wires[0].close()
-        while world.gauges["connections"] > 2:
-            await asyncio.sleep(0.001)
+        await until(lambda: world.gauges["connections"] == 2)
         wire = await world.wire()
         await wire.send(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
         assert (await wire.reply()).status == 200

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from schemas.http import BODY_BYTES_MAX
-from tests.services.gateway.agents import answer, echoes, says
-from tests.services.gateway.conftest import World
+from tests.services.gateway.agents import Agent, Asked, answer, echoes, says
 from tests.services.gateway.wire import request
+from tests.services.gateway.world import World
 
 WHOLE = b"x" * BODY_BYTES_MAX
 START = b"POST /v1/nodes/digits:execute HTTP/1.1\r\nHost: a\r\n"
@@ -76,7 +76,7 @@ async def test_a_body_is_asked_for_only_when_it_is_wanted(world: World) -> None:
 async def test_a_large_answer_does_not_hold_up_small_ones(world: World) -> None:
     (agent,) = await world.agents("digits", echoes)
 
-    async def by_size(agent, asked):  # type: ignore[no-untyped-def]
+    async def by_size(agent: Agent, asked: Asked) -> bytes:
         return answer(agent, WHOLE if asked.body == b"large" else asked.body)
 
     agent.behave = by_size

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 15.0
 
 
 @dataclass

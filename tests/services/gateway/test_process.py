@@ -1,0 +1,195 @@
+"""The real process: it waits for the projection, takes a socket over, and drains."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.builders import a_node
+from tests.services.gateway.agents import Agent, listening, sleeps
+from tests.services.gateway.projecting import Projecting
+from tests.services.gateway.waiting import until
+from tests.services.gateway.wire import Wire, request
+
+START_SECONDS_MAX = 40.0  # On a machine that does much else.
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@contextmanager
+def process(
+    redis_url: str, listener: socket.socket, **given: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A gateway that was handed this listening socket."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "REDIS_URL": redis_url,
+        "CELLNODE_GATEWAY_SOCKET_FD": str(listener.fileno()),
+        **given,
+    }
+    running = subprocess.Popen(
+        [sys.executable, "-P", "-m", "services.gateway"],
+        env=environment,
+        pass_fds=[listener.fileno()],
+        stderr=subprocess.PIPE,
+    )
+    try:
+        yield running
+    finally:
+        if running.poll() is None:
+            running.kill()
+        running.communicate()
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as held:
+        yield held
+
+
+def address_of(listener: socket.socket) -> str:
+    return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+async def get(address: str, page: str) -> int:
+    wire = await Wire.to(address)
+    await wire.send(f"GET {page} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    status = (await wire.reply()).status
+    await wire.close()
+    return status
+
+
+async def until_alive(address: str) -> None:
+    wire = await Wire.to(address)
+    await wire.send(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+    async with asyncio.timeout(START_SECONDS_MAX):
+        await wire.reader.readuntil(b"live\n")
+    await wire.close()
+
+
+async def ready(address: str) -> None:
+    await until_alive(address)
+    status = 0
+    async with asyncio.timeout(START_SECONDS_MAX):
+        while status != 200:
+            status = await get(address, "/readyz")
+            await asyncio.sleep(0.01)
+
+
+async def test_before_every_partition_was_seen_nothing_is_unknown(
+    redis_url: str, listener: socket.socket
+) -> None:
+    address = address_of(listener)
+    with process(redis_url, listener), Redis.from_url(redis_url) as redis:
+        await until_alive(address)
+        wire = await Wire.to(address)
+        reply = await wire.call("digits")
+        assert (reply.status, reply.code) == (503, "starting")
+        assert await get(address, "/livez") == 200
+        assert await get(address, "/readyz") == 503
+        Projecting(redis).publish_empty()
+        await ready(address)
+        assert (await wire.call("digits")).status == 404
+        await wire.close()
+
+
+async def test_a_misspelt_setting_stops_the_start_and_is_named(
+    redis_url: str, listener: socket.socket
+) -> None:
+    with process(redis_url, listener, CELLNODE_GATEWAY_DRAIN_SECOND_MAX="1") as running:
+        _, told = running.communicate(timeout=START_SECONDS_MAX)
+    assert running.returncode == 2
+    assert b"did you mean CELLNODE_GATEWAY_DRAIN_SECONDS_MAX" in told
+
+
+async def test_restarts_under_load_fail_no_call_and_refuse_no_connection(
+    redis_url: str, listener: socket.socket, folder: Path
+) -> None:
+    """Open loop: half of the clients keep their connection, half make a new one for each call."""
+    address = address_of(listener)
+    node = a_node("digits")
+    agent = Agent(node.instance_id(1), folder / "1", sleeps(0.002))
+    statuses: list[int] = []
+    with Redis.from_url(redis_url) as redis:
+        projecting = Projecting(redis)
+        projecting.publish_empty()
+        projecting.serve("digits", [agent.url])
+        async with listening(agent):
+            with process(redis_url, listener) as first:
+                await ready(address)
+                callers = [asyncio.create_task(calling(address, n % 2, statuses)) for n in range(8)]
+                await until(lambda: len(statuses) > 100)
+                with process(redis_url, listener):
+                    first.send_signal(signal.SIGTERM)
+                    await until(lambda: first.poll() is not None)
+                    so_far = len(statuses)
+                    await until(lambda: len(statuses) > so_far + 500)
+                    await stopped(callers)
+    assert first.returncode == 0
+    assert set(statuses) == {200}
+
+
+async def calling(address: str, keeps: int, statuses: list[int]) -> None:
+    """A connection is used until it is told to close it, as HTTP has it; failures are counted."""
+    while True:
+        wire = await Wire.to(address)
+        goes_on = True
+        try:
+            while goes_on:
+                reply = await wire.call("digits")
+                statuses.append(reply.status)
+                goes_on = bool(keeps) and reply.headers.get("connection") != "close"
+        except (OSError, EOFError):
+            statuses.append(0)
+        finally:
+            await wire.close()
+
+
+async def stopped(callers: list[asyncio.Task[None]]) -> None:
+    for caller in callers:
+        caller.cancel()
+    await asyncio.gather(*callers, return_exceptions=True)
+
+
+async def test_what_is_under_way_is_finished_before_the_end(
+    redis_url: str, listener: socket.socket, folder: Path
+) -> None:
+    node = a_node("digits")
+    agent = Agent(node.instance_id(1), folder / "1", sleeps(1.5))
+    with Redis.from_url(redis_url) as redis:
+        projecting = Projecting(redis)
+        projecting.publish_empty()
+        projecting.serve("digits", [agent.url])
+        async with listening(agent):
+            with process(redis_url, listener) as running:
+                await ready(address_of(listener))
+                wire = await Wire.to(address_of(listener))
+                await wire.send(request("digits", b"slow"))
+                await until(lambda: agent.running == 1)
+                running.send_signal(signal.SIGTERM)
+                reply = await wire.reply()
+                assert (reply.status, reply.body) == (200, b"slow")
+                assert reply.headers["connection"] == "close"
+                await wire.close()
+                await until(lambda: running.poll() is not None)
+    assert running.returncode == 0
+
+
+async def test_without_clients_it_stops_at_once(redis_url: str, listener: socket.socket) -> None:
+    with Redis.from_url(redis_url) as redis:
+        Projecting(redis).publish_empty()
+        with process(redis_url, listener) as running:
+            await ready(address_of(listener))
+            running.send_signal(signal.SIGTERM)
+            await until(lambda: running.poll() is not None, 2.0)
+    assert running.returncode == 0
