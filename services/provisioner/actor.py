@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from signal import SIGINT, SIGTERM
 from typing import Any
@@ -31,6 +31,7 @@ from services.provisioner.settings import ProvisionerSettings
 REFUSED_BACKOFF_SECONDS_MAX = 60.0
 NO_CAPACITY_SECONDS_MAX = 5.0  # Room may come any moment, and asking costs nothing.
 DRAIN_MARGIN_SECONDS = 1.0  # For an agent that ends itself at its own maximum.
+CANCEL_SECONDS = 0.5
 SHORT_DRAIN_SECONDS = 2.0  # Of one that has nothing to finish, or does not answer anyway.
 NOTHING_TO_FINISH = START_FAULTS | {Reason.PROBES_FAILED, Reason.PROCESS_EXITED}
 
@@ -105,10 +106,7 @@ class Actor:
     async def drop(self, is_owned: Callable[[str], bool]) -> None:
         """Stop what is being done about places that are owned no more; the VMs live on."""
         places = {key: self._book.place_of(key.partition(_EXIT)[0]) or "" for key in self._busy}
-        tasks = [task for key, task in self._busy.items() if not is_owned(places[key])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended([task for key, task in self._busy.items() if not is_owned(places[key])])
 
     def _begin(
         self, kind: str, instance: Instance, work: Coroutine[Any, Any, None], key: str = ""
@@ -219,8 +217,9 @@ class Actor:
             return
         going = self._going.setdefault(key, asyncio.Event())
         try:
-            await asyncio.wait_for(going.wait(), self._settings.deleting_seen_seconds)
-        except asyncio.TimeoutError:
+            async with asyncio.timeout(self._settings.deleting_seen_seconds):
+                await going.wait()
+        except TimeoutError:
             log.warning("health has not said DELETING in time", node=place, instance=key)
         finally:
             self._going.pop(key, None)
@@ -250,6 +249,14 @@ class Actor:
 
     def _now(self) -> Any:
         return self._clock.now()
+
+
+async def ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: a wait that is over at that very moment swallows one."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=CANCEL_SECONDS)
 
 
 def _exit_key(instance: str) -> str:

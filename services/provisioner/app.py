@@ -11,6 +11,7 @@ from services.chassis.loops import repeat
 from services.chassis.process import Process
 from services.chassis.tables import Tables
 from services.chassis.tables_owner import OwnedTables
+from services.provisioner.actor import ended
 from services.provisioner.book import SPECS, WRITTEN, Book
 from services.provisioner.consumers import CommandDesk, provisioner_consumers
 from services.provisioner.ownership import Ownership
@@ -53,8 +54,6 @@ async def provisioner(process: Process[ProvisionerSettings]) -> AsyncIterator[No
                 ready.met("commands are taken, tables are read")
                 yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await ended(tasks)
             await provider.close()
             await owned.close()

@@ -83,9 +83,10 @@ class Inventories:
             cwd="/",
         )
         try:
-            answer, complaint = await asyncio.wait_for(process.communicate(), ASK_SECONDS_MAX)
+            async with asyncio.timeout(ASK_SECONDS_MAX):
+                answer, complaint = await process.communicate()
             return Inventory.model_validate(json.loads(answer))
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise ProviderFailed(f"{executable} did not say what it has installed") from None
         except (ValueError, ValidationError):
             said = complaint.decode(errors="replace")[-500:].strip()

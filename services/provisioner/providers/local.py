@@ -256,8 +256,9 @@ class LocalProvider:
             return
         try:
             agent.send(drain.signal)
-            await asyncio.wait_for(ending.ended.wait(), drain.seconds_max)
-        except asyncio.TimeoutError:
+            async with asyncio.timeout(drain.seconds_max):
+                await ending.ended.wait()
+        except TimeoutError:
             log.warning("agent did not go in time", instance=instance, pid=agent.pid)
         finally:
             ending.close()

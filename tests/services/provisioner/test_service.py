@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,9 @@ async def test_new_ones_are_healthy_before_old_ones_leave(
         await until(lambda: len(created(outside)) == 2)
         await tell_all()
         await outside.send(command("RecreateNode", 2))
+        deadline = time.monotonic() + 20
         while [fact["revision"] for fact in outside.instances()] != [revision(outside)] * 2:
+            assert time.monotonic() < deadline, outside.instances()
             await tell_all()
             await asyncio.sleep(0.01)
             staying = {fact["instance"] for fact in outside.instances() if not fact["deleting"]}
