@@ -105,27 +105,28 @@ async def test_a_name_used_again_is_another_node(
     assert fact["uid"] == str(an_id(3))
 
 
+async def tell_healthy(outside: Outside, told: set[str]) -> None:
+    """As health, of all that were made and not told yet."""
+    for fact in created(outside):
+        if fact["instance"] not in told:
+            await outside.tell_status(fact, HEALTHY)
+            told.add(fact["instance"])
+
+
 async def test_new_ones_are_healthy_before_old_ones_leave(
     kafka: str, data: Path, outside: Outside, until: Until
 ) -> None:
     healthy: set[str] = set()
     fewest = 2
-
-    async def tell_all() -> None:
-        for fact in created(outside):
-            if fact["instance"] not in healthy:
-                await outside.tell_status(fact, HEALTHY)
-                healthy.add(fact["instance"])
-
     async with running(kafka, data):
         await outside.send(a_deployment(a_checkpoint(data), want=2))
         await until(lambda: len(created(outside)) == 2)
-        await tell_all()
+        await tell_healthy(outside, healthy)
         await outside.send(command("RecreateNode", 2))
         deadline = time.monotonic() + 20
         while [fact["revision"] for fact in outside.instances()] != [revision(outside)] * 2:
             assert time.monotonic() < deadline, outside.instances()
-            await tell_all()
+            await tell_healthy(outside, healthy)
             await asyncio.sleep(0.01)
             staying = {fact["instance"] for fact in outside.instances() if not fact["deleting"]}
             fewest = min(fewest, len(staying & healthy))
