@@ -22,6 +22,7 @@ START_SECONDS_MAX = 45.0
 STOP_SECONDS_MAX = 10.0
 STATUS_SECONDS_MAX = 60.0
 CALL_SECONDS_MAX = 30.0
+ROUTED_TRIES_MAX, ROUTED_PAUSE_SECONDS = 50, 0.05
 Json = dict[str, Any]
 
 
@@ -152,6 +153,10 @@ class Calls:
         return statistics.quantiles(self.seconds, n=100)[98] * 1000
 
 
+class NotExecuted(aiohttp.ClientError):
+    """A refusal with the proof that no cell has run: sending it again is always right."""
+
+
 class Client:
     """Calls one node over HTTP, several requests at a time."""
 
@@ -173,10 +178,21 @@ class Client:
         """One request; a problem that the node or the gateway tells is raised."""
         async with self._session.post(self._url, json={"input": inputs}) as response:
             body: Json = await response.json(content_type=None)
+            if response.headers.get("Cellnode-Not-Executed") == "true":
+                raise NotExecuted(str(body.get("detail", body)))
             if response.status != 200:
                 raise aiohttp.ClientError(f"{response.status} {body.get('detail', body)}")
             output: Json = body["output"]
             return output
+
+    async def call_when_routed(self, **inputs: Any) -> Json:
+        """The first request: a gateway hears of a new instance a moment after we do."""
+        for _ in range(ROUTED_TRIES_MAX):
+            try:
+                return await self.call(**inputs)
+            except NotExecuted:
+                await asyncio.sleep(ROUTED_PAUSE_SECONDS)
+        return await self.call(**inputs)
 
     async def call_all(self, inputs: list[Json], done: Callable[[], None]) -> Calls:
         """Every input once; outputs stand in the order of the inputs."""
