@@ -20,8 +20,8 @@ from services.gateway.gateway import Gateway
 from services.gateway.intake import IntakeLimits
 from services.gateway.local_copy import LocalCopy
 from services.gateway.measures import Measures
+from services.gateway.pools import Pool
 from services.gateway.settings import GatewaySettings
-from services.gateway.upstreams import Pool
 
 SYNCED = "projection seen"
 SWEEP_SECONDS = 1.0

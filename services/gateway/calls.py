@@ -24,6 +24,7 @@ class Call:
     body = b""
     parts: list[bytes] | None = None  # Of a body that came in several.
     size = 0  # Bytes of the body so far.
+    is_held = False  # It came in parts, and counts among the bodies held in memory.
     http10 = False
     whole = False  # The last byte of the request has come.
     close = False  # The connection ends with this answer.
@@ -60,7 +61,8 @@ class Call:
                 b"%b%bX-Request-ID: %b\r\nContent-Length: %d\r\n\r\n%b"
                 % (first, headers, self.request_id, len(body), body)
             )
-        self.end()
+        self.ended = True
+        self.client.finished(self)
 
     def refuse(self, code: str, detail: str, headers: bytes = b"") -> None:
         """Give one of the gateway's own problems as the answer."""

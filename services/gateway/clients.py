@@ -101,8 +101,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _forget_unanswered(self) -> None:
         reading = self._intake.call
-        self.site.held_bytes -= sum(call.size for call in self._backlog)
-        self.site.held_bytes -= reading.size if reading is not None else 0
+        unanswered = [*self._backlog, *([reading] if reading is not None else [])]
+        self.site.held_bytes -= sum(call.size for call in unanswered if call.is_held)
         self._intake.call = None
         self._backlog.clear()
 

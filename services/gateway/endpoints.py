@@ -9,7 +9,7 @@ from services.gateway.admission import Queue
 from services.gateway.balancing import ahead_of, smoothed
 from services.gateway.calls import Call
 from services.gateway.outliers import AVOID_SECONDS_MAX, avoid_seconds
-from services.gateway.upstreams import Pool
+from services.gateway.pools import Pool
 
 BUSY_SECONDS_MIN = 0.01
 BUSY_SECONDS_MAX = 1.0

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable
 
 from schemas.http import TIMEOUT_MS_HEADER
+from services.gateway.answers import Answer
 from services.gateway.balancing import pick
 from services.gateway.budget import ResendBudget
 from services.gateway.calls import Call
 from services.gateway.endpoints import Endpoint, RoutedNode
 from services.gateway.measures import Measures
-from services.gateway.upstreams import Answer
 
 ATTEMPTS_MAX = 8
 FAILURES_MAX = 3  # Attempts when every instance has failed this call.
@@ -115,13 +115,15 @@ class Forwarder:
     # What came of an attempt; called by the connections.
 
     def answered(self, call: Call, answer: Answer) -> None:
-        endpoint, node = self._release(call)
+        endpoint, node = call.endpoint, call.node
+        assert endpoint is not None, "the call was sent"
+        assert node is not None, "it was sent to an instance of a node"
+        call.endpoint = None
+        endpoint.in_flight -= 1
         if answer.not_executed:
             endpoint.refused(self._now())
             node.trouble(endpoint)
-            self._again(
-                call, node, endpoint, "queue-full", "Every instance that was asked is busy."
-            )
+            self._again(call, endpoint, code="queue-full", detail="All that were asked are busy.")
         else:
             endpoint.served(answer.execution_us)
             self._active.discard(call)
@@ -163,16 +165,18 @@ class Forwarder:
         node.trouble(endpoint)
         self._measures.upstream_failures += 1
         if not sent:
-            self._again(call, node, endpoint, "no-healthy-instance", f"{endpoint.instance}: {why}.")
+            self._again(
+                call, endpoint, code="no-healthy-instance", detail=f"{endpoint.instance}: {why}."
+            )
         elif not heard and call.repeatable:
-            self._again(call, node, endpoint, "instance-lost", f"{endpoint.instance}: {why}.")
+            self._again(call, endpoint, code="instance-lost", detail=f"{endpoint.instance}: {why}.")
         else:
             self._refuse(call, "instance-lost", f"{endpoint.instance}: {why}.")
         self._pump(node)
 
-    def _again(
-        self, call: Call, node: RoutedNode, endpoint: Endpoint, code: str, detail: str
-    ) -> None:
+    def _again(self, call: Call, endpoint: Endpoint, *, code: str, detail: str) -> None:
+        node = call.node
+        assert node is not None, "it was sent to an instance of a node"
         call.tried = (*call.tried, endpoint)
         if self._is_hopeless(call, node, code) or not self._budget.spend():
             self._refuse(call, code, detail)

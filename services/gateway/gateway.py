@@ -121,7 +121,8 @@ class Gateway:
 
     def finished(self, call: Call) -> float:
         """Count and log the call; tells the time."""
-        self.held_bytes -= call.size
+        if call.is_held:
+            self.held_bytes -= call.size
         now = self.now()
         self._measures.answered(call.status, now - call.started)
         self._access.write(call, now)

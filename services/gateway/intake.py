@@ -68,6 +68,8 @@ class Intake:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
+            if isinstance(error, httptools.HttpParserCallbackError) and not self.deaf:
+                raise  # Our own mistake, not the client's; the loop closes the connection.
             if not self.deaf:
                 self.refuse_reading("bad-request", f"{error.args[0]}.")
         else:
@@ -148,14 +150,17 @@ class Intake:
     def on_body(self, part: bytes) -> None:
         call = self.call
         assert call is not None, BEGUN
-        site = self._client.site
-        site.held_bytes += len(part)
-        call.size += len(part)
-        if call.size == len(part):
+        if not call.size:
             call.body = part
+            call.size = len(part)
             return
+        site = self._client.site
         if call.parts is None:
             call.parts = [call.body]
+            call.is_held = True
+            site.held_bytes += call.size
+        call.size += len(part)
+        site.held_bytes += len(part)
         if call.size > self._limits.body_bytes_max:
             self._too_large()
         if site.held_bytes > self._limits.held_bytes_max:

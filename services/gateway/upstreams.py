@@ -1,58 +1,26 @@
-"""The gateway's connections to one instance: requests out, answers in, framing checked."""
+"""One connection to an instance: requests out in one write a turn, answers in, framing checked."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import httptools
 
 from schemas.http import BODY_BYTES_MAX
+from services.gateway.answers import KEPT_INSIDE, PASSED_ON, Answer, BadAnswer
 from services.gateway.calls import Call
 
-CONNECT_SECONDS_MAX = 2.0
-IDLE_SWEEPS_MAX = 4  # Seconds; well below the agent's own, so that it never closes as we send.
-DEPTH_MAX = 16  # Calls on one connection at once.
+if TYPE_CHECKING:
+    from services.gateway.pools import Pool
+
 BUFFERED_BYTES_MAX = 64 * 1024  # A larger answer is passed on while it comes.
 HEAD_BYTES_MAX = 32 * 1024
 HEADER_COST_BYTES = 256  # What each header counts for beside its bytes.
+UNPARSED_BYTES_MAX = 512 * 1024  # Of a head that does not end; one read may bring 256 KiB.
 INTERIMS_MAX = 8
-READ_PAUSE_BYTES = 64 * 1024
 BEGUN = "the parser begins every message"
-_PASSED_ON = frozenset({b"content-type", b"retry-after"})
-_KEPT_INSIDE = frozenset({b"cellnode-timeout-ms", b"cellnode-errors"})
-
-
-class Answer:
-    """What an instance answers to one call, as far as it has come."""
-
-    status = 0
-    headers = b""  # Those passed on, as lines.
-    length: int | None = None
-    chunked = False
-    execution_us = 0.0
-    instance = b""
-    not_executed = False
-    body = b""
-    size = 0
-    streams = False  # Its head has gone to the client.
-    interims = 0
-
-
-class Owner(Protocol):
-    """Who is told what became of a call."""
-
-    def answered(self, call: Call, answer: Answer) -> None: ...
-    def streams(self, call: Call, answer: Answer) -> None: ...
-    def streamed(self, call: Call, answer: Answer) -> None: ...
-    def too_large(self, call: Call) -> None: ...
-    def cut(self, call: Call) -> None: ...
-    def lost(self, call: Call, why: str, *, sent: bool, heard: bool) -> None: ...
-
-
-class BadAnswer(Exception):
-    """The instance's answer breaks the contract; its connection is never used again."""
 
 
 class Upstream(asyncio.Protocol):
@@ -64,7 +32,7 @@ class Upstream(asyncio.Protocol):
         self._transport: asyncio.Transport
         self.calls: deque[Call | None] = deque()  # None: its caller has gone.
         self._answer: Answer | None = None
-        self._head_bytes = 0
+        self._head_bytes = self._unparsed_bytes = 0
         self._soon = asyncio.get_running_loop().call_soon
         self._unsent: list[bytes] = []
         self._why = ""
@@ -114,11 +82,13 @@ class Upstream(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._break(self._why or str(error.args[0]))
+            if isinstance(error, httptools.HttpParserCallbackError) and not self._why:
+                raise  # Our own mistake, not the instance's.
         else:
             if self._answer is not None and not self._answer.size:
-                self._head_bytes += len(data)
-                if self._head_bytes > HEAD_BYTES_MAX + READ_PAUSE_BYTES * 4 + BUFFERED_BYTES_MAX:
-                    self._break("its head is too large")
+                self._unparsed_bytes += len(data)
+                if self._unparsed_bytes > UNPARSED_BYTES_MAX:
+                    self._break("its head does not end")
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.is_closed:
@@ -129,13 +99,14 @@ class Upstream(asyncio.Protocol):
         calls, self.calls = self.calls, deque()
         answer, self._answer = self._answer, None
         heard = answer is not None
-        for call in calls:
+        sent = len(calls) - len(self._unsent) // 2  # The others wait for the end of this turn.
+        for place, call in enumerate(calls):
             if call is not None:
                 call.upstream = None
                 if answer is not None and answer.streams and heard:
                     self._pool.owner.cut(call)
                 else:
-                    self._pool.owner.lost(call, why, sent=True, heard=heard)
+                    self._pool.owner.lost(call, why, sent=place < sent, heard=heard)
             heard = False  # Only the first had begun to be answered.
 
     def _raise(self, why: str) -> None:
@@ -149,7 +120,7 @@ class Upstream(asyncio.Protocol):
             self._raise("it answered what nobody asked")
         if self._answer is None:
             self._answer = Answer()
-            self._head_bytes = 0
+            self._head_bytes = self._unparsed_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         answer = self._answer
@@ -163,6 +134,8 @@ class Upstream(asyncio.Protocol):
         elif lower == b"cellnode-instance":
             answer.instance = value
             answer.headers += self._pool.instance_line
+        elif lower == b"content-type":
+            answer.headers += b"Content-Type: %b\r\n" % value
         elif lower == b"cellnode-execution-us" and value.isdigit() and len(value) < 16:
             answer.execution_us = float(value)
             answer.headers += b"Cellnode-Execution-Us: %b\r\n" % value
@@ -170,7 +143,7 @@ class Upstream(asyncio.Protocol):
             answer.not_executed = value == b"true"
         elif lower == b"transfer-encoding":
             answer.chunked = value.lower() == b"chunked"
-        elif lower in _PASSED_ON or (lower.startswith(b"cellnode-") and lower not in _KEPT_INSIDE):
+        elif lower in PASSED_ON or (lower.startswith(b"cellnode-") and lower not in KEPT_INSIDE):
             answer.headers += b"%b: %b\r\n" % (name, value)
 
     def on_headers_complete(self) -> None:
@@ -248,9 +221,11 @@ class Upstream(asyncio.Protocol):
             return
         self._answer = None
         call = self.calls.popleft()
-        self._resume()
+        if self._is_paused:
+            self._resume()
         if self._parser.should_keep_alive() and not self._answered_early(call):
-            self._pool.freed(self)
+            if not self.is_listed or self._pool.pending:
+                self._pool.freed(self)
         else:
             self._close_after_answer()
         if call is None:
@@ -282,104 +257,3 @@ class Upstream(asyncio.Protocol):
             self.calls[0] = None
             self._pool.owner.too_large(call)
         self._raise("its answer is too large")
-
-
-class Pool:
-    """All connections to one instance; the one used last is used first."""
-
-    def __init__(self, instance: str, url: str, owner: Owner) -> None:
-        self.instance_bytes = instance.encode()
-        self.instance_line = b"Cellnode-Instance: %b\r\n" % self.instance_bytes
-        self.owner = owner
-        self._url = url
-        self._usable: list[Upstream] = []
-        self._pending: deque[tuple[Call, bytes]] = deque()
-        self._opening: set[asyncio.Task[None]] = set()
-        self._is_retired = False
-
-    def send(self, call: Call, head: bytes) -> None:
-        if len(call.body) > BUFFERED_BYTES_MAX:
-            self._send_alone(call, head)
-        elif not self._usable:
-            self._send_later(call, head)
-        else:
-            upstream = self._usable[-1]
-            upstream.send(call, head)
-            if len(upstream.calls) >= DEPTH_MAX:
-                self.unlist(upstream)
-
-    def _send_alone(self, call: Call, head: bytes) -> None:
-        """A large body would hold up what is sent behind it."""
-        upstream = next((one for one in self._usable if not one.calls), None)
-        if upstream is None:
-            self._send_later(call, head)
-        else:
-            upstream.send(call, head)
-            self.unlist(upstream)
-
-    def _send_later(self, call: Call, head: bytes) -> None:
-        self._pending.append((call, head))
-        task = asyncio.get_running_loop().create_task(self._open())
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
-
-    def forget(self, call: Call) -> None:
-        """The call gave up while its connection was being made."""
-        self._pending = deque(pair for pair in self._pending if pair[0] is not call)
-
-    def freed(self, upstream: Upstream) -> None:
-        """An answer is complete, or the connection is new: there is room on it."""
-        if self._is_retired and not upstream.calls and not self._pending:
-            upstream.close()
-            return
-        if not upstream.is_listed:
-            upstream.is_listed = True
-            self._usable.append(upstream)
-        if self._pending and not upstream.calls:
-            self.send(*self._pending.popleft())
-
-    def unlist(self, upstream: Upstream) -> None:
-        if upstream.is_listed:
-            upstream.is_listed = False
-            self._usable.remove(upstream)
-
-    def sweep(self) -> None:
-        """Once a second: close what was idle for long, before the agent does."""
-        for upstream in [one for one in self._usable if not one.calls]:
-            upstream.idle_sweeps += 1
-            if upstream.idle_sweeps > IDLE_SWEEPS_MAX:
-                upstream.close()
-
-    def retire(self) -> None:
-        """The instance has left balancing: calls under way finish, then all is closed."""
-        self._is_retired = True
-        for upstream in [one for one in self._usable if not one.calls]:
-            upstream.close()
-
-    async def _open(self) -> None:
-        try:
-            upstream = await asyncio.wait_for(self._connect(), CONNECT_SECONDS_MAX)
-        except (OSError, asyncio.TimeoutError) as error:
-            self._unreachable(f"cannot connect: {error or 'timed out'}")
-        else:
-            self.freed(upstream)
-
-    async def _connect(self) -> Upstream:
-        loop = asyncio.get_running_loop()
-        scheme, _, rest = self._url.partition(":")
-        if scheme == "unix":
-            _, upstream = await loop.create_unix_connection(lambda: Upstream(self), _path(rest))
-        else:
-            host, _, port = rest.strip("/").rpartition(":")
-            _, upstream = await loop.create_connection(lambda: Upstream(self), host, int(port))
-        return upstream
-
-    def _unreachable(self, why: str) -> None:
-        pending, self._pending = self._pending, deque()
-        for call, _ in pending:
-            self.owner.lost(call, why, sent=False, heard=False)
-
-
-def _path(rest: str) -> str:
-    """`unix:/a/b` and `unix:///a/b` name the same socket."""
-    return rest.removeprefix("//")
