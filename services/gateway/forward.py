@@ -18,6 +18,8 @@ FAILURES_MAX = 3  # Attempts when every instance has failed this call.
 TICK_SECONDS = 0.025  # How exact deadlines are, and the ends of avoidance.
 GRACE_SECONDS = 0.05  # For the agent's own, more telling 504 to arrive.
 _TIMEOUT_MS = TIMEOUT_MS_HEADER.encode()
+PASSED_BYTES_MAX = 512  # Of a header that goes on to the instance; a longer one stays behind.
+_JSON = b"application/json"
 _TRACED = (b"traceparent", b"tracestate")
 
 
@@ -264,8 +266,13 @@ def unserved(node: RoutedNode) -> tuple[str, str]:
 
 def _passed_headers(call: Call) -> bytes:
     headers = call.headers
-    kind = b"Content-Type: %b\r\n" % headers.get(b"content-type", b"application/json")
+    kind = headers.get(b"content-type", _JSON)
+    line = b"Content-Type: %b\r\n" % (kind if len(kind) <= PASSED_BYTES_MAX else _JSON)
     if b"traceparent" not in headers:
-        return kind
-    traced = [b"%b: %b\r\n" % (name, headers[name]) for name in _TRACED if name in headers]
-    return kind + b"".join(traced)
+        return line
+    traced = [
+        b"%b: %b\r\n" % (name, headers[name])
+        for name in _TRACED
+        if len(headers.get(name, b"")) in range(1, PASSED_BYTES_MAX)
+    ]
+    return line + b"".join(traced)

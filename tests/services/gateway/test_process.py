@@ -8,15 +8,16 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
 from tests.builders import a_node
-from tests.services.gateway.agents import Agent, listening, sleeps
+from tests.services.gateway.agents import Agent, echoes, listening, sleeps
 from tests.services.gateway.projecting import Projecting
 from tests.services.gateway.waiting import until
 from tests.services.gateway.wire import Wire, request
@@ -55,6 +56,18 @@ def process(
 def listener() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0), backlog=512) as held:
         yield held
+
+
+@pytest.fixture
+async def served(redis_url: str, folder: Path) -> AsyncIterator[Agent]:
+    """The one instance of the node `digits`, as the projection has it."""
+    agent = Agent(a_node("digits").instance_id(1), folder / "1", echoes)
+    with Redis.from_url(redis_url) as redis:
+        projecting = Projecting(redis)
+        projecting.publish_empty()
+        projecting.serve("digits", [agent.url])
+        async with listening(agent):
+            yield agent
 
 
 def address_of(listener: socket.socket) -> str:
@@ -113,30 +126,26 @@ async def test_a_misspelt_setting_stops_the_start_and_is_named(
 
 
 async def test_restarts_under_load_fail_no_call_and_refuse_no_connection(
-    redis_url: str, listener: socket.socket, folder: Path
+    redis_url: str, listener: socket.socket, served: Agent
 ) -> None:
-    """Open loop: half of the clients keep their connection, half make a new one for each call."""
-    address = address_of(listener)
-    node = a_node("digits")
-    agent = Agent(node.instance_id(1), folder / "1", sleeps(0.002))
-    statuses: list[int] = []
-    with Redis.from_url(redis_url) as redis:
-        projecting = Projecting(redis)
-        projecting.publish_empty()
-        projecting.serve("digits", [agent.url])
-        async with listening(agent):
-            with process(redis_url, listener) as first:
-                await ready(address)
-                callers = [asyncio.create_task(calling(address, n % 2, statuses)) for n in range(8)]
-                await until(lambda: len(statuses) > 100)
-                with process(redis_url, listener):
-                    first.send_signal(signal.SIGTERM)
-                    await until(lambda: first.poll() is not None)
-                    so_far = len(statuses)
-                    await until(lambda: len(statuses) > so_far + 500)
-                    await stopped(callers)
+    """Half of the clients keep their connection, half make a new one for each call."""
+    address, statuses = address_of(listener), list[int]()
+    served.behave = sleeps(0.002)
+    with process(redis_url, listener) as first, process(redis_url, listener) as second:
+        await ready(address)
+        callers = [asyncio.create_task(calling(address, n % 2, statuses)) for n in range(8)]
+        for leaving in (first, second):
+            await until(partial(more_than, len(statuses) + 300, statuses))
+            if leaving is first:
+                leaving.send_signal(signal.SIGTERM)
+                await until(lambda: first.poll() is not None)
+        await stopped(callers)
     assert first.returncode == 0
     assert set(statuses) == {200}
+
+
+def more_than(count: int, statuses: list[int]) -> bool:
+    return len(statuses) > count
 
 
 async def calling(address: str, keeps: int, statuses: list[int]) -> None:
@@ -162,26 +171,20 @@ async def stopped(callers: list[asyncio.Task[None]]) -> None:
 
 
 async def test_what_is_under_way_is_finished_before_the_end(
-    redis_url: str, listener: socket.socket, folder: Path
+    redis_url: str, listener: socket.socket, served: Agent
 ) -> None:
-    node = a_node("digits")
-    agent = Agent(node.instance_id(1), folder / "1", sleeps(1.5))
-    with Redis.from_url(redis_url) as redis:
-        projecting = Projecting(redis)
-        projecting.publish_empty()
-        projecting.serve("digits", [agent.url])
-        async with listening(agent):
-            with process(redis_url, listener) as running:
-                await ready(address_of(listener))
-                wire = await Wire.to(address_of(listener))
-                await wire.send(request("digits", b"slow"))
-                await until(lambda: agent.running == 1)
-                running.send_signal(signal.SIGTERM)
-                reply = await wire.reply()
-                assert (reply.status, reply.body) == (200, b"slow")
-                assert reply.headers["connection"] == "close"
-                await wire.close()
-                await until(lambda: running.poll() is not None)
+    served.behave = sleeps(1.5)
+    with process(redis_url, listener) as running:
+        await ready(address_of(listener))
+        wire = await Wire.to(address_of(listener))
+        await wire.send(request("digits", b"slow"))
+        await until(lambda: served.running == 1)
+        running.send_signal(signal.SIGTERM)
+        reply = await wire.reply()
+        assert (reply.status, reply.body) == (200, b"slow")
+        assert reply.headers["connection"] == "close"
+        await wire.close()
+        await until(lambda: running.poll() is not None)
     assert running.returncode == 0
 
 
