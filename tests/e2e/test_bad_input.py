@@ -160,7 +160,10 @@ def test_a_checkpoint_that_raises_is_tried_later_each_time_with_its_traceback(
 
 @pytest.fixture(scope="module")
 def strict_node(module_world: World) -> str:
-    return module_world.deploy(module_world.pin(), CELL, inputs=[NUMBER, "what"], outputs=["y"])
+    """A node that is called by all tests below, already routed to."""
+    node = module_world.deploy(module_world.pin(), CELL, inputs=[NUMBER, "what"], outputs=["y"])
+    module_world.answers(node, x=1, what="double")
+    return node
 
 
 @pytest.mark.parametrize(

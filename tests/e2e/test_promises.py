@@ -14,10 +14,19 @@ from tests.e2e.bus import Follower
 from tests.e2e.calls import BODY_BYTES_MAX, Answer, padded
 from tests.e2e.system import System, traces_of
 from tests.e2e.waiting import stays, until
-from tests.e2e.world import WHO, Damaged, World, gone, known, moment, said_by, trained_digits
+from tests.e2e.world import (
+    ROUTED_SECONDS_MAX,
+    WHO,
+    Damaged,
+    World,
+    gone,
+    known,
+    moment,
+    said_by,
+    trained_digits,
+)
 from tests.sources import ROOT
 
-ROUTED_SECONDS_MAX = 0.25
 START = ["UNDEFINED", "CREATED", "STARTED", "PREPARING", "HEALTHY"]
 COUNTS = f"{WHO}\ncount += 1"
 NO_CHECKPOINT = "0" * 64
@@ -62,7 +71,7 @@ def test_c_twice_the_instances_give_about_twice_the_throughput(world: World) -> 
     alone, one = throughput()
     world.command("ScaleNode", node, want=2, min=2)
     world.healthy(node, 2)
-    until("both serve", lambda: len({world.call(node).output["who"] for _ in range(8)}) == 2)
+    world.routed(node, 2)
     together, two = throughput()
 
     assert (len(one), len(two)) == (1, 2)
@@ -128,6 +137,7 @@ def test_i_restarts_change_no_state_and_only_making_anew_brings_the_pinned_one_b
 
     world.command("ScaleNode", node, want=2)
     world.recreate(node, 2)
+    world.let_gateways_hear()
 
     seen: dict[int, int] = {}
     until("both are new", lambda: note(seen, world.answers(node)) and len(seen) == 2)
@@ -290,6 +300,7 @@ def test_s_an_unhealthy_instance_that_does_not_recover_is_replaced(world: World)
 def test_t_a_deleted_instance_finishes_what_it_has_and_leaves_nothing(world: World) -> None:
     cell = f"{WHO}\nimport time\ntime.sleep(s)"
     node = world.deploy(world.pin(), cell, inputs=["s"], outputs=["who"], want=2)
+    world.routed(node, 2, s=0)
     answers: list[Answer] = []
 
     def slow_call() -> None:
@@ -301,6 +312,7 @@ def test_t_a_deleted_instance_finishes_what_it_has_and_leaves_nothing(world: Wor
     until("both are busy", lambda: world.running_executions(node) == 2)
     world.command("ScaleNode", node, want=1, min=1)
     leaving = until("one leaves", lambda: world.statuses.instances(node, "DELETING"))[0]
+    world.let_gateways_hear()
     quick = [world.call(node, s=0).output["who"] for _ in range(5)]
     for caller in callers:
         caller.join(20)

@@ -18,6 +18,7 @@ from tests.e2e.calls import Answer, Caller, Load, call, load
 from tests.e2e.system import System
 from tests.e2e.waiting import until
 
+ROUTED_SECONDS_MAX = 0.25
 WHO = "import os\nwho = os.getpid()"
 
 
@@ -30,7 +31,7 @@ class Gate:
     def __reduce__(self) -> tuple[Any, ...]:
         source = (
             "import os, time\n"
-            f"open({str(self._reached)!r}, 'a').close()\n"
+            f"with open({str(self._reached)!r}, 'w') as file: file.write(str(time.time()))\n"
             f"while not os.path.exists({str(self._opened)!r}): time.sleep(0.01)"
         )
         return (exec, (source,))
@@ -40,12 +41,12 @@ class Gate:
 
     @property
     def was_reached(self) -> bool:
-        return self._reached.exists()
+        return self._reached.exists() and self._reached.stat().st_size > 0
 
     @property
     def reached_at(self) -> float:
         """When loading came to this value, in seconds since the epoch."""
-        return self._reached.stat().st_mtime
+        return float(self._reached.read_text())
 
 
 class Damaged:
@@ -137,6 +138,20 @@ class World:
             return None if answer.status in (0, 404, 503) else answer
 
         return until(f"{node} answers", look, seconds=5)
+
+    def routed(self, node: str, count: int, **inputs: Any) -> None:
+        """Wait until so many interpreters have answered; the cell tells `who` it is."""
+        seen: set[int] = set()
+
+        def look() -> bool:
+            seen.add(self.answers(node, **inputs).output["who"])
+            return len(seen) == count
+
+        until(f"{count} instances of {node} answer", look, seconds=5)
+
+    def let_gateways_hear(self) -> None:
+        """The time that is promised between an event and the last request against it."""
+        time.sleep(ROUTED_SECONDS_MAX)
 
     @contextmanager
     def load(self, node: str, **how: Any) -> Iterator[Load]:
