@@ -71,9 +71,15 @@ class DataDirectory:
 
     def make(self) -> None:
         """Only its owner may look inside: checkpoints and logs are private."""
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in (self.logs, self.store, self.instances):
-            folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self.logs, self.store, self.instances):
+                folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise UpFailed(
+                f"{error.filename} cannot be made ({error.strerror}). "
+                "Name a directory that you may write to: cellnode up --data DIRECTORY"
+            ) from None
 
 
 class DirectoryLock:

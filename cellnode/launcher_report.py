@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TextIO
@@ -57,4 +58,5 @@ class Report:
         return f"{style}{text}{_OFF}" if self._is_terminal else text
 
     def _line(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        with contextlib.suppress(OSError):  # Who has stopped reading must not stop the stopping.
+            print(text, file=self._stream, flush=True)

@@ -1,6 +1,8 @@
 """The command `cellnode`: what is said about wrong input, and how addresses are shown."""
 
+import contextlib
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -101,6 +103,13 @@ def test_quiet_says_nothing() -> None:
     report.ready(ADDRESSES, 1.0)
 
     assert stream.getvalue() == ""
+
+
+def test_a_reader_that_went_away_stops_nothing() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "w") as stream:
+        Report(stream).ready(ADDRESSES, 1.0)
 
 
 def test_a_reserved_port_can_be_bound_by_the_child_it_is_for() -> None:

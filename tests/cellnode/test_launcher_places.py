@@ -43,6 +43,13 @@ def test_the_directory_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert {folder.stat().st_mode & 0o777 for folder in folders} == {0o700}
 
 
+def test_a_directory_that_cannot_be_made_is_named_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(UpFailed, match=r"file/data cannot be made.*--data"):
+        a_directory(tmp_path / "file" / "data")
+
+
 def test_sockets_lie_in_the_data_directory_where_that_is_short_enough(tmp_path: Path) -> None:
     sockets = SocketPlace(DataDirectory(Path("/tmp/short")))
 
