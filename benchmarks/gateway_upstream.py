@@ -19,8 +19,8 @@ class Answering(asyncio.Protocol):
     def __init__(self, instance: str) -> None:
         self._answer = (
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-            b"Cellnode-Instance: %b\r\nCellnode-Execution-Us: %d\r\nContent-Length: %d\r\n\r\n%b"
-        ) % (instance.encode(), EXECUTION_US, len(ANSWER), ANSWER)
+            b"Cellnode-Execution-Us: %d\r\nCellnode-Instance: %b\r\nContent-Length: %d\r\n\r\n%b"
+        ) % (EXECUTION_US, instance.encode(), len(ANSWER), ANSWER)
         self._unread = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

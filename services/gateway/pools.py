@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from services.gateway.answers import Owner
+from services.gateway.answers import Owner, plain_pattern
 from services.gateway.calls import Call
 from services.gateway.upstreams import BUFFERED_BYTES_MAX, Upstream
 
@@ -20,6 +20,7 @@ class Pool:
     def __init__(self, instance: str, url: str, owner: Owner) -> None:
         self.instance_bytes = instance.encode()
         self.instance_line = b"Cellnode-Instance: %b\r\n" % self.instance_bytes
+        self.plain_match = plain_pattern(instance).match
         self.owner = owner
         self._url = url
         self._usable: list[Upstream] = []

@@ -78,6 +78,10 @@ class Upstream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.is_closed:
             return
+        if self._answer is None:  # The parser is between two answers.
+            data = self._read_plain(data)
+            if not data or self.is_closed:
+                return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -89,6 +93,23 @@ class Upstream(asyncio.Protocol):
                 self._unparsed_bytes += len(data)
                 if self._unparsed_bytes > UNPARSED_BYTES_MAX:
                     self._break("its head does not end")
+
+    def _read_plain(self, data: bytes) -> bytes:
+        """Take the plain answers that are whole off the front; the rest is for the parser."""
+        match, start = self._pool.plain_match, 0
+        while self.calls and (head := match(data, start)) is not None:
+            body_at = head.end()
+            end = body_at + int(head[3])
+            if end > len(data):
+                break
+            start = end
+            answer = Answer()
+            answer.status = 200
+            answer.headers = head[1]
+            answer.execution_us = float(head[2])
+            answer.body = data[body_at:end]
+            self._finish(answer)
+        return data[start:] if start else data
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.is_closed:
@@ -220,14 +241,23 @@ class Upstream(asyncio.Protocol):
         if answer.status < 200:
             return
         self._answer = None
-        call = self.calls.popleft()
         if self._is_paused:
             self._resume()
-        if self._parser.should_keep_alive() and not self._answered_early(call):
-            if not self.is_listed or self._pool.pending:
-                self._pool.freed(self)
-        else:
-            self._close_after_answer()
+        if self._parser.should_keep_alive() and not self._answered_early(self.calls[0]):
+            self._finish(answer)
+            return
+        call = self.calls.popleft()
+        self._close_after_answer()
+        self._tell(call, answer)
+
+    def _finish(self, answer: Answer) -> None:
+        """The answer is whole and the connection goes on."""
+        call = self.calls.popleft()
+        if not self.is_listed or self._pool.pending:
+            self._pool.freed(self)
+        self._tell(call, answer)
+
+    def _tell(self, call: Call | None, answer: Answer) -> None:
         if call is None:
             return
         call.upstream = None

@@ -91,7 +91,7 @@ def answer(
     """An answer as the contract wants it."""
     head = (
         f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
-        f"Cellnode-Instance: {agent.instance}\r\nCellnode-Execution-Us: 50\r\n{extra}"
+        f"Cellnode-Execution-Us: 50\r\nCellnode-Instance: {agent.instance}\r\n{extra}"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
