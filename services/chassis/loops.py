@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Awaitable, Callable, Hashable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -172,10 +173,10 @@ class KeyedLoop(Generic[K]):
         return self._order[0][0]
 
     async def _wait(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._changed.wait(), max(0.0, min(seconds, 3600.0)))
-        except asyncio.TimeoutError:
-            return
+        # Not `wait_for`: on Python 3.11 it loses a cancel that comes together with the wake-up.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, min(seconds, 3600.0))):
+                await self._changed.wait()
 
     async def _cancel_acting(self) -> None:
         acting = list(self._acting.values())

@@ -7,7 +7,10 @@ partition whatever the topic says, and serves one member per consumer group.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable
+import socket
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import distribution
 from types import TracebackType
 
@@ -15,6 +18,8 @@ _ERROR_BYTES = 512
 _BROKER_COUNT = 1
 _BROKER_ID = 1
 _LOG_ERRORS_ONLY = "3"
+KNOCK_SECONDS = 0.003
+KNOCK_TIMEOUT_SECONDS = 1.0
 
 
 class EmbeddedBrokerFailed(RuntimeError):
@@ -44,8 +49,9 @@ class EmbeddedBroker:
         if not self._cluster:
             raise EmbeddedBrokerFailed("cannot listen on loopback")
         self._library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 0)
-        for topic in self._topics:
-            self._create(topic)
+        with self._awake():
+            for topic in self._topics:
+                self._create(topic)
 
     def stop(self) -> None:
         """Stop listening and forget every record."""
@@ -96,6 +102,25 @@ class EmbeddedBroker:
         if not handle:
             raise EmbeddedBrokerFailed(f"cannot start librdkafka: {text.value.decode()}")
         return int(handle)
+
+    @contextmanager
+    def _awake(self) -> Iterator[None]:
+        """Keep the broker's thread busy: it looks for our calls only once a second, or at IO."""
+        host, _, port = self.address.rpartition(":")
+        done = threading.Event()
+
+        def knock() -> None:
+            while not done.wait(KNOCK_SECONDS):
+                with suppress(OSError):
+                    socket.create_connection((host, int(port)), KNOCK_TIMEOUT_SECONDS).close()
+
+        knocking = threading.Thread(target=knock, name="embedded.knock", daemon=True)
+        knocking.start()
+        try:
+            yield
+        finally:
+            done.set()
+            knocking.join()
 
     def _create(self, topic: str) -> None:
         code = self._library.rd_kafka_mock_topic_create(

@@ -102,10 +102,12 @@ class PartitionProjection:
                 await self._until_wanted()
 
     async def _until_wanted(self) -> None:
+        """Or until the next heartbeat. Unlike `wait_for`, `wait` never loses a cancellation."""
+        wanted = asyncio.ensure_future(self._wanted.wait())
         try:
-            await asyncio.wait_for(self._wanted.wait(), self._heartbeat_seconds)
-        except asyncio.TimeoutError:
-            return
+            await asyncio.wait({wanted}, timeout=self._heartbeat_seconds)
+        finally:
+            wanted.cancel()
 
     async def _advance(self) -> None:
         """One step; while a table is unfinished, nothing: its absences mean nothing yet."""

@@ -165,3 +165,14 @@ async def test_repetition_survives_a_failure(tasks: Start, until: Until) -> None
 
     tasks(repeat("test", act, 0.01))
     await until(lambda: len(calls) >= 4)
+
+
+async def test_a_cancel_that_comes_with_a_wake_up_ends_the_loop(until: Until) -> None:
+    """Python 3.11's `wait_for` would swallow it, and a stop would wait for ever."""
+    loop = KeyedLoop("test", Acts(), pace=QUICK)
+    running = asyncio.create_task(loop.run())
+    await asyncio.sleep(0.01)
+    loop.wake("a")
+    running.cancel()
+    await until(running.done)
+    assert running.cancelled()
