@@ -24,6 +24,7 @@ from services.chassis.tables_fold import TableSpec
 from services.chassis.tables_owner import OwnedTables
 from services.health.consumers import Ownership, health_consumers
 from services.health.contact import Checker
+from services.health.endings import ended
 from services.health.lateness import Lateness
 from services.health.measures import Measures
 from services.health.partition import Partition, StatusTable
@@ -148,9 +149,7 @@ async def health(process: Process[HealthSettings]) -> AsyncIterator[Health]:
                 yield service
                 await service.close()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await ended(tasks)
             await service.close()
             await service.owned.close()
 

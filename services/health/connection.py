@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlsplit
@@ -138,15 +138,37 @@ async def connect(
 ) -> AgentConnection:
     """Connect to `unix:/path` or `http://host:port`, or raise NoAnswer."""
     try:
-        return await asyncio.wait_for(_open(endpoint, lost), timeout_seconds)
+        return await _within(_open(endpoint, lost), timeout_seconds)
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise NotListening(f"nobody listens at {endpoint}: {error.strerror or error}") from error
-    except (asyncio.TimeoutError, TimeoutError) as error:
-        raise TooLate(f"no connection within {timeout_seconds:g} s") from error
     except (OSError, ValueError) as error:
         if getattr(error, "errno", None) in _OURS:
             raise OurFault(f"cannot open another connection: {error}") from error
         raise NoAnswer(f"cannot connect to {endpoint}: {error}") from error
+
+
+async def _within(
+    opening: Coroutine[None, None, AgentConnection], timeout_seconds: float
+) -> AgentConnection:
+    """Like `wait_for`, which on Python 3.11 may lose a cancellation, or the connection."""
+    task = asyncio.ensure_future(opening)
+    try:
+        await asyncio.wait({task}, timeout=timeout_seconds)
+    except asyncio.CancelledError:
+        task.add_done_callback(_closed)
+        task.cancel()
+        raise
+    if not task.done():
+        task.add_done_callback(_closed)
+        task.cancel()
+        raise TooLate(f"no connection within {timeout_seconds:g} s")
+    return task.result()
+
+
+def _closed(task: asyncio.Task[AgentConnection]) -> None:
+    """Of a connection that came too late for anybody to want it."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
 
 
 async def _open(endpoint: str, lost: Callable[[], None]) -> AgentConnection:

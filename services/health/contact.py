@@ -93,6 +93,10 @@ class Contact:
         self._probed = Probed()
         self._has_complained = False
 
+    @property
+    def endpoint(self) -> str | None:
+        return self._fact.endpoint
+
     async def run(self) -> None:
         try:
             while (observed := self._observed()) and (spec := self._desk.spec(self._fact)):

@@ -14,6 +14,7 @@ from services.chassis.clock import Clock
 from services.chassis.tables import Batch, Tables
 from services.chassis.tables_owner import OwnedTables
 from services.chassis.telemetry import logger
+from services.health.endings import ended
 from services.health.measures import Measures
 from services.health.outbox import Event, Gone, Outbox, Outgoing
 from services.health.projection import PartitionProjection
@@ -117,9 +118,7 @@ class Partition:
         deadline = self._clock.monotonic() + drain_seconds
         while not self.outbox.is_empty and self._clock.monotonic() < deadline:
             await self._clock.sleep(DRAIN_CHECK_SECONDS)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(self._tasks)
 
     # What its statuses tell.
 

@@ -10,6 +10,7 @@ from services.chassis.clock import Clock
 from services.chassis.loops import repeat
 from services.chassis.telemetry import logger
 from services.health.contact import Checker, Contact, Desk
+from services.health.endings import ended
 
 MEASURE_SECONDS = 0.1
 AGAIN_SECONDS = 1.0  # After a contact failed unexpectedly; the others do not notice.
@@ -22,7 +23,7 @@ class Watcher:
 
     def __init__(self, checker: Checker) -> None:
         self._checker = checker
-        self._contacts: dict[str, tuple[str | None, asyncio.Task[None]]] = {}
+        self._contacts: dict[str, tuple[Contact, asyncio.Task[None]]] = {}
 
     def __len__(self) -> int:
         return len(self._contacts)
@@ -30,12 +31,12 @@ class Watcher:
     def keep(self, fact: Instance, desk: Desk) -> None:
         """Be in contact with the instance, from now on or as before."""
         known = self._contacts.get(fact.instance)
-        if known is not None and known[0] == fact.endpoint:
+        if known is not None and known[0].endpoint == fact.endpoint:
             return
         self.end(fact.instance)
         contact = Contact(fact, desk, self._checker)
         task = asyncio.create_task(contact.run(), name=f"contact {fact.instance}")
-        self._contacts[fact.instance] = (fact.endpoint, task)
+        self._contacts[fact.instance] = (contact, task)
         task.add_done_callback(lambda done: self._ended(done, fact, desk))
 
     def end(self, instance: str) -> None:
@@ -44,17 +45,17 @@ class Watcher:
 
     async def close(self) -> None:
         tasks = [task for _, task in self._contacts.values()]
-        self._contacts = {}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for instance in list(self._contacts):
+            self.end(instance)
+        await ended(tasks)
 
     def _ended(self, task: asyncio.Task[None], fact: Instance, desk: Desk) -> None:
+        error = None if task.cancelled() else task.exception()
         known = self._contacts.get(fact.instance)
         if known is None or known[1] is not task:
             return  # It was ended on purpose.
         del self._contacts[fact.instance]
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if error is not None:
             log.error("contact failed", instance=fact.instance, exc_info=error)
             asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._again, fact, desk)
 

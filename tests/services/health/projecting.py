@@ -24,6 +24,7 @@ from services.chassis.tables import Batch, Position
 from services.chassis.tables_fold import Entry, Fold
 from services.embedded.redis_process import socket_arguments, socket_url
 from services.health.app import SPECS
+from services.health.endings import ended
 from services.health.projection import PartitionProjection
 from services.health.projection_fold import TABLES, TOPICS, Folded, fold_of
 from services.health.projection_redis import Identity, RedisPartition
@@ -133,9 +134,7 @@ async def running(
         try:
             yield projection
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await ended([task])
 
 
 class Reader:
