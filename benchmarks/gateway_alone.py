@@ -19,6 +19,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from redis import Redis
@@ -55,10 +56,10 @@ def main() -> int:
         sys.stderr.write(f"missing: {', '.join(missing)}; apt-get install nginx-light wrk\n")
         return 2
     with tempfile.TemporaryDirectory(prefix="gw-") as folder, contextlib.ExitStack() as stack:
-        urls = stack.enter_context(contenders(Path(folder)))
+        them = stack.enter_context(contenders(Path(folder)))
         script = Path(folder, "post.lua")
         script.write_text(_SCRIPT)
-        return measured(urls, script, options)
+        return measured(them, script, options)
 
 
 def parsed() -> argparse.Namespace:
@@ -69,21 +70,26 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measured(urls: dict[str, str], script: Path, options: argparse.Namespace) -> int:
+def measured(them: dict[str, Contender], script: Path, options: argparse.Namespace) -> int:
     """Interleaved runs, then the row; 1 when the target is missed."""
-    rates: dict[str, list[float]] = {name: [] for name in urls}
-    for url in urls.values():  # Warm up: connections, expectations, caches.
-        loaded(url, script, options.connections, 1)
+    rates: dict[str, list[float]] = {name: [] for name in them}
+    costs: dict[str, list[float]] = {name: [] for name in them}
+    for one in them.values():  # Warm up: connections, expectations, caches.
+        loaded(one.url, script, options.connections, 1)
     for run in range(1, options.runs + 1):
-        for name, url in urls.items():
-            rate, told = loaded(url, script, options.connections, options.seconds)
+        for name, one in them.items():
+            before = cpu_seconds(one.pid)
+            rate, told = loaded(one.url, script, options.connections, options.seconds)
+            cost_us = (cpu_seconds(one.pid) - before) / (rate * options.seconds) * 1e6
             rates[name].append(rate)
-            sys.stdout.write(f"run {run} {name:8} {rate:9.0f} req/s {told}\n")
+            costs[name].append(cost_us)
+            sys.stdout.write(f"run {run} {name:8} {rate:9.0f} req/s {cost_us:5.1f} us {told}\n")
             sys.stdout.flush()
     medians = {name: statistics.median(values) for name, values in rates.items()}
     for name, values in rates.items():
         spread = f"{min(values):.0f}..{max(values):.0f}"
-        sys.stdout.write(f"{name} median {medians[name]:.0f} req/s ({spread})\n")
+        cost_us = statistics.median(costs[name])
+        sys.stdout.write(f"{name} {medians[name]:.0f} req/s ({spread}), {cost_us:.1f} us of CPU\n")
     ratio = medians["gateway"] / medians["nginx"]
     verdict = "ok" if ratio >= TARGET else "short"
     sys.stdout.write(f"gateway_alone_vs_nginx {ratio:.2f} >={TARGET} {verdict}\n")
@@ -103,8 +109,26 @@ def loaded(url: str, script: Path, connections: int, seconds: int) -> tuple[floa
     return float(rate[1]), told[0]
 
 
+@dataclass(frozen=True)
+class Contender:
+    """Where it answers, and the process whose children work for it."""
+
+    url: str
+    pid: int
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of a process and its children: it says what a call costs even on a busy machine."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    ticks = 0
+    for one in (str(pid), *children):
+        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 @contextlib.contextmanager
-def contenders(folder: Path) -> Iterator[dict[str, str]]:
+def contenders(folder: Path) -> Iterator[dict[str, Contender]]:
     """Instances, and gateway and nginx before them."""
     path = f"/v1/nodes/{NODE}:execute"
     with contextlib.ExitStack() as stack:
@@ -118,11 +142,11 @@ def contenders(folder: Path) -> Iterator[dict[str, str]]:
         node = projecting.serve(NODE, [f"unix:{one}" for one in sockets])
         pairs = [f"{node.instance_id(n)}={one}" for n, one in enumerate(sockets, start=1)]
         stack.enter_context(instances(pairs))
-        stack.enter_context(gateway(gateway_port, redis_port))
-        stack.enter_context(nginx(folder, nginx_port, sockets))
+        ours = stack.enter_context(gateway(gateway_port, redis_port))
+        theirs = stack.enter_context(nginx(folder, nginx_port, sockets))
         yield {
-            "gateway": f"http://127.0.0.1:{gateway_port}{path}",
-            "nginx": f"http://127.0.0.1:{nginx_port}{path}",
+            "gateway": Contender(f"http://127.0.0.1:{gateway_port}{path}", ours),
+            "nginx": Contender(f"http://127.0.0.1:{nginx_port}{path}", theirs),
         }
 
 
@@ -154,25 +178,26 @@ def instances(pairs: list[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def gateway(port: int, redis_port: int) -> Iterator[None]:
+def gateway(port: int, redis_port: int) -> Iterator[int]:
     environment = {
         "PYTHONPATH": str(ROOT),
         "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
         "CELLNODE_GATEWAY_LISTEN": f"127.0.0.1:{port}",
     }
     pinned = ["taskset", "-c", GATEWAY_CORE, sys.executable, "-P", "-m", "services.gateway"]
-    with running(pinned, **environment):
+    with running(pinned, **environment) as process:
         until_ready(f"http://127.0.0.1:{port}/readyz")
-        yield
+        yield process.pid
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, port: int, sockets: list[str]) -> Iterator[None]:
+def nginx(folder: Path, port: int, sockets: list[str]) -> Iterator[int]:
     configuration = folder / "nginx.conf"
     configuration.write_text(nginx_configuration(folder, port, sockets))
-    with running(["taskset", "-c", GATEWAY_CORE, "nginx", "-c", str(configuration)]):
+    pinned = ["taskset", "-c", GATEWAY_CORE, "nginx", "-c", str(configuration)]
+    with running(pinned) as process:
         until_ready(f"http://127.0.0.1:{port}/livez")
-        yield
+        yield process.pid
 
 
 def until_ready(url: str) -> None:
