@@ -7,7 +7,8 @@ export PYTHON
 
 ready := .venv/ready
 bin := .venv/bin
-pytest := $(bin)/pytest -rs --durations=5
+# Two at a time: tests wait for processes more than they compute. A file's tests stay together.
+pytest := $(bin)/pytest -rs --durations=5 -n 2 --dist loadfile
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
