@@ -37,8 +37,8 @@ test-all: $(ready) ## Everything: the wheel, other Pythons, what is slow
 bench-lifecycle: $(ready) ## Measure deploying, failing, recovering; prints the rows
 	$(bin)/python -m benchmarks.lifecycle
 
-bench-gateway: $(ready) ## Measure the gateway beside nginx, and the whole path; prints the rows
-	$(bin)/python -m benchmarks.gateway
+bench-gateway: $(ready) ## Measure the gateway alone beside nginx (needs nginx and wrk); prints the rows
+	$(bin)/python -m benchmarks.gateway_alone
 
 docs: $(ready) ## Write docs/reference anew from the code
 	$(bin)/python -m docs.generate
