@@ -14,6 +14,9 @@ means gone. Of two records of one key the larger `(term, seq)` wins; tombstones 
 the headers `cellnode-term` and `cellnode-seq`. Records under the keys `~owner` and `~complete`
 are marks of the partition's writer: skip every key that starts with `~` if you only want to
 follow statuses. Keep fields that you do not know.
+
+`cellnode.aliases`, `cellnode.signals` and `cellnode.usage` are declared and their records are
+defined; this version writes none.
 """
 
 STATUSES = """
