@@ -7,11 +7,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Generic, NoReturn, TypeVar
 
 from services.chassis.clock import SYSTEM_CLOCK, Clock
-from services.chassis.listener import listener
 from services.chassis.metrics import Metrics
 from services.chassis.readiness import Readiness
 from services.chassis.settings import Settings, SettingsInvalid
@@ -65,35 +64,52 @@ class Process(Generic[S]):
         self.stop(failure)
 
 
-Wired = Callable[[Process[S]], AbstractAsyncContextManager[None]]
+Wired = Callable[[Process[S]], AbstractAsyncContextManager[Any]]
 
 
 def run(
-    name: str, settings_type: type[S], wired: Wired[S], *, use_uvloop: bool = False
+    name: str,
+    settings_type: type[S],
+    wired: Wired[S],
+    *,
+    use_uvloop: bool = False,
+    listens: bool = True,
 ) -> NoReturn:
-    """The whole life of a service's process; `wired` is its `app.py`'s context manager."""
+    """The whole life of a service's process; `wired` is its `app.py`'s context manager.
+
+    A service that serves its own /livez, /readyz and /metrics says `listens=False`.
+    """
     try:
         settings = settings_type.from_env(f"CELLNODE_{name.upper()}_")
     except SettingsInvalid as error:
         sys.stderr.write(f"{name}: {error}\n")
         sys.exit(EXIT_SETTINGS)
     set_up(name, settings.log_level)
-    sys.exit(_in_loop(serve(name, settings, wired), use_uvloop=use_uvloop))
+    sys.exit(_in_loop(serve(name, settings, wired, listens=listens), use_uvloop=use_uvloop))
 
 
-async def serve(name: str, settings: S, wired: Wired[S]) -> int:
+async def serve(name: str, settings: S, wired: Wired[S], *, listens: bool = True) -> int:
     """Live until a signal or a failure, and tell the exit code."""
     process = Process(name, settings)
     _stop_on_signals(process)
-    metrics, readiness = process.metrics, process.readiness
-    starting = readiness.require("started")
-    async with listener(settings.listen_address, readiness, metrics) as process.address:
-        log.info("listening", address=process.address)
+    starting = process.readiness.require("started")
+    async with AsyncExitStack() as listening:
+        if listens:
+            await _listen(process, listening)
         with watchdog(clock=process.clock):
             life = asyncio.create_task(_live(process, wired, starting.met), name=name)
             await _until_over(process, life)
     log.info("stopped", failed=process.failure is not None)
     return EXIT_STOPPED if process.failure is None else EXIT_FAILED
+
+
+async def _listen(process: Process[S], listening: AsyncExitStack) -> None:
+    from services.chassis.listener import listener  # aiohttp: only who listens waits for it.
+
+    address = process.settings.listen_address
+    made = listener(address, process.readiness, process.metrics)
+    process.address = await listening.enter_async_context(made)
+    log.info("listening", address=process.address)
 
 
 async def _live(process: Process[S], wired: Wired[S], started: Callable[[], None]) -> None:
