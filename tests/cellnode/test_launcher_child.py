@@ -58,7 +58,9 @@ async def test_wrong_settings_are_told_and_not_tried_again(tmp_path: Path) -> No
 
 
 async def test_a_child_that_ignores_sigterm_is_killed_after_its_grace(tmp_path: Path) -> None:
-    ignore = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf')"
+    ignore = (
+        "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True)"
+    )
     child = a_child(tmp_path, f"{ignore}; {SLEEPS}")
     await child.start()
     await asyncio.to_thread(until, "it runs", lambda: "deaf" in child.quoted_log())
