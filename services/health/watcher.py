@@ -48,6 +48,7 @@ class Watcher:
         for instance in list(self._contacts):
             self.end(instance)
         await ended(tasks)
+        await self._checker.clock.sleep(0)  # Connections that were aborted are closed now.
 
     def _ended(self, task: asyncio.Task[None], fact: Instance, desk: Desk) -> None:
         error = None if task.cancelled() else task.exception()
