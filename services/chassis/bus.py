@@ -23,6 +23,7 @@ from services.chassis.bus_producer import Line
 from services.chassis.bus_progress import watch_progress
 from services.chassis.bus_records import HOPS_HEADER, RawRecord, encoded, lenient, without
 from services.chassis.bus_topics import make_topics
+from services.chassis.endings import ended
 from services.chassis.process import Process
 from services.chassis.settings import Settings
 from services.chassis.telemetry import StructlogAdapter, logger, trace_headers
@@ -116,9 +117,7 @@ class Bus:
         try:
             yield
         finally:
-            for task in watching:
-                task.cancel()
-            await asyncio.gather(*watching, return_exceptions=True)
+            await ended(watching)
             for gate in self._gates:
                 await gate.close()
             await self._app.stop()

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from schemas.errors import TransientError
 from services.chassis.clock import SYSTEM_CLOCK, Clock
+from services.chassis.endings import ended
 from services.chassis.telemetry import logger
 
 K = TypeVar("K", bound=Hashable)
@@ -179,10 +180,7 @@ class KeyedLoop(Generic[K]):
                 await self._changed.wait()
 
     async def _cancel_acting(self) -> None:
-        acting = list(self._acting.values())
-        for task in acting:
-            task.cancel()
-        await asyncio.gather(*acting, return_exceptions=True)
+        await ended(list(self._acting.values()))
 
 
 async def repeat(

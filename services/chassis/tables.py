@@ -16,6 +16,7 @@ from schemas.topics import Topic
 from services.chassis.bus_progress import watch_progress
 from services.chassis.bus_records import RawRecord, raw_record
 from services.chassis.clock import Clock
+from services.chassis.endings import ended
 from services.chassis.process import Process
 from services.chassis.settings import Settings
 from services.chassis.tables_fold import Applied, Change, Fold, TableSpec, Unreadable
@@ -100,9 +101,7 @@ class Tables(KnownTables):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await ended(self._running)
         for reading in self._readings.values():
             reading.give_up()
         await asyncio.wait_for(self._consumer.stop(), ASK_TIMEOUT_SECONDS)

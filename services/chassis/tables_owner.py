@@ -10,6 +10,7 @@ from schemas.errors import NotOwner, TransientError
 from schemas.ids import partition_of
 from schemas.messages import TableRecord
 from schemas.topics import DECLARATIONS, Topic
+from services.chassis.endings import ended
 from services.chassis.loops import Backoff
 from services.chassis.process import Process
 from services.chassis.settings import Settings
@@ -106,7 +107,7 @@ class OwnedTables:
         """Release all, and wait for what was under way in the background."""
         tending = list(self._tending.values())
         self.release(self.partitions)
-        await asyncio.gather(*tending, return_exceptions=True)
+        await ended(tending)
 
     async def put(self, record: R, *, read_back: bool = True) -> R:
         """Write the full state of a key; return it as stamped, once it was read back."""

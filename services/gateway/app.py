@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from services.chassis.endings import ended
 from services.chassis.loops import repeat
 from services.chassis.process import Process
 from services.chassis.redis import connected
@@ -78,9 +79,7 @@ async def gateway(process: Process[GatewaySettings]) -> AsyncIterator[Gateway]:
             async with _listening(site, process):
                 yield site
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await ended(tasks)
 
 
 def _patience(settings: GatewaySettings) -> Patience:

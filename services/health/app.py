@@ -16,6 +16,7 @@ from schemas.instances import Instance
 from schemas.nodes import Node
 from schemas.topics import Topic
 from services.chassis.bus import Bus
+from services.chassis.endings import ended
 from services.chassis.loops import repeat
 from services.chassis.process import Process
 from services.chassis.redis import Redis, connected
@@ -24,7 +25,6 @@ from services.chassis.tables_fold import TableSpec
 from services.chassis.tables_owner import OwnedTables
 from services.health.consumers import Ownership, health_consumers
 from services.health.contact import Checker
-from services.health.endings import ended
 from services.health.lateness import Lateness
 from services.health.measures import Measures
 from services.health.partition import Partition, StatusTable

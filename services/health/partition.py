@@ -11,10 +11,10 @@ from schemas.instances import Instance
 from schemas.nodes import Node
 from schemas.topics import Topic
 from services.chassis.clock import Clock
+from services.chassis.endings import ended
 from services.chassis.tables import Batch, Tables
 from services.chassis.tables_owner import OwnedTables
 from services.chassis.telemetry import logger
-from services.health.endings import ended
 from services.health.measures import Measures
 from services.health.outbox import Event, Gone, Outbox, Outgoing
 from services.health.projection import PartitionProjection

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from schemas.instances import Instance
 from services.chassis.clock import Clock
+from services.chassis.endings import ended
 from services.chassis.loops import repeat
 from services.chassis.telemetry import logger
 from services.health.contact import Checker, Contact, Desk
-from services.health.endings import ended
 
 MEASURE_SECONDS = 0.1
 AGAIN_SECONDS = 1.0  # After a contact failed unexpectedly; the others do not notice.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from signal import SIGINT, SIGTERM
 from typing import Any
@@ -12,6 +12,7 @@ from schemas.errors import NotOwner, TransientError
 from schemas.instances import Exit, Instance, Refusal
 from schemas.statuses import InstanceStatus, Reason
 from services.chassis.clock import Clock
+from services.chassis.endings import ended
 from services.chassis.loops import Backoff
 from services.chassis.metrics import Metrics
 from services.chassis.telemetry import logger
@@ -31,7 +32,6 @@ from services.provisioner.settings import ProvisionerSettings
 REFUSED_BACKOFF_SECONDS_MAX = 60.0
 NO_CAPACITY_SECONDS_MAX = 5.0  # Room may come any moment, and asking costs nothing.
 DRAIN_MARGIN_SECONDS = 1.0  # For an agent that ends itself at its own maximum.
-CANCEL_SECONDS = 0.5
 SHORT_DRAIN_SECONDS = 2.0  # Of one that has nothing to finish, or does not answer anyway.
 NOTHING_TO_FINISH = START_FAULTS | {Reason.PROBES_FAILED, Reason.PROCESS_EXITED}
 
@@ -249,14 +249,6 @@ class Actor:
 
     def _now(self) -> Any:
         return self._clock.now()
-
-
-async def ended(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel until all have ended: a wait that is over at that very moment swallows one."""
-    while left := [task for task in tasks if not task.done()]:
-        for task in left:
-            task.cancel()
-        await asyncio.wait(left, timeout=CANCEL_SECONDS)
 
 
 def _exit_key(instance: str) -> str:

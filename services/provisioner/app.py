@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.chassis.bus import Bus
+from services.chassis.endings import ended
 from services.chassis.loops import repeat
 from services.chassis.process import Process
 from services.chassis.tables import Tables
 from services.chassis.tables_owner import OwnedTables
-from services.provisioner.actor import ended
 from services.provisioner.book import SPECS, WRITTEN, Book
 from services.provisioner.consumers import CommandDesk, provisioner_consumers
 from services.provisioner.ownership import Ownership

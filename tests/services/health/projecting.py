@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,12 +20,12 @@ from schemas.projection import ProjectedTable, feed_key, head_key, table_key
 from schemas.topics import Topic
 from services.chassis.bus_records import RawRecord
 from services.chassis.clock import SYSTEM_CLOCK
+from services.chassis.endings import ended
 from services.chassis.redis import Redis, connected
 from services.chassis.tables import Batch, Position
 from services.chassis.tables_fold import Entry, Fold
 from services.embedded.redis_process import socket_arguments, socket_url
 from services.health.app import SPECS
-from services.health.endings import ended
 from services.health.projection import PartitionProjection
 from services.health.projection_fold import TABLES, TOPICS, Folded, fold_of
 from services.health.projection_redis import Identity, RedisPartition
@@ -52,9 +53,16 @@ class RedisServer:
     def start(self) -> None:
         self.process = subprocess.Popen(socket_arguments(self.path), cwd=self.directory)
         deadline = time.monotonic() + READY_SECONDS
-        while not self.path.is_socket():
+        while not self._answers():
             assert time.monotonic() < deadline, "Redis did not start"
             time.sleep(0.005)
+
+    def _answers(self) -> bool:
+        """A socket file may stand before its server listens."""
+        with socket.socket(socket.AF_UNIX) as client, suppress(OSError):
+            client.connect(str(self.path))
+            return True
+        return False
 
     def kill(self) -> None:
         if self.process is not None:

@@ -59,6 +59,10 @@ def made(outside: Outside) -> list[int]:
     return sorted(pid_of(fact) for fact in outside.instances("InstanceCreated"))
 
 
+def agents_in(data: Path) -> list[int]:
+    return [pid for pid in living_in(data) if b"\0runtime\0" in command_of(pid)]
+
+
 def directories(data: Path) -> list[str]:
     return sorted(path.name for path in (data / "instances").iterdir())
 
@@ -92,8 +96,9 @@ async def test_an_end_that_nobody_saw_is_told_and_the_instance_replaced(
     async with child(kafka, data):
         await until(lambda: [one["n"] for one in outside.instances("InstanceCreated")] == [2], 20)
 
+        await until(lambda: outside.facts(fact["instance"])[-1] == "gone", 20)
+
     assert outside.exit_of(fact["instance"])["signal"] == signal.SIGKILL
-    assert outside.facts(fact["instance"])[-1] == "gone"
 
 
 async def test_a_deletion_is_finished_by_the_next(
@@ -133,8 +138,7 @@ async def test_killed_at_any_moment_nothing_is_lost_or_made_twice(
             fact["instance"] for fact in outside.instances()), 20)  # fmt: skip
 
     assert all(is_alive(pid) for pid in made(outside))
-    agents = [pid for pid in living_in(data) if b"\0runtime\0" in command_of(pid)]
-    assert len(agents) == 2 * 4  # A keeper and its agent each.
+    await until(lambda: len(agents_in(data)) == 2 * 4, 5)  # A keeper and its agent each.
 
 
 async def test_a_stopped_provisioner_leaves_in_order_and_its_instances_alone(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from services.provisioner.actor import ended
+from services.chassis.endings import ended
 from tests.builders import CHECKPOINT
 from tests.services.provisioner.scenes import Outside, Until, a_deployment, running
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from services.health.endings import ended
+from services.chassis.endings import ended
 
 
 async def test_a_task_that_loses_a_cancellation_is_ended_all_the_same() -> None:
