@@ -108,7 +108,7 @@ class _Gathered:
 
     def take(self, name: str) -> None:
         value = self.namespace[name]
-        if isinstance(value, types.ModuleType):
+        if issubclass(type(value), types.ModuleType):
             self.modules[name] = value.__name__
             return
         try:
@@ -155,12 +155,12 @@ def _visible(namespace: Namespace) -> list[str]:
 
 def _is_ours(value: Any) -> bool:
     """The notebook's `import cellnode` is no part of its state; instances have no cellnode."""
-    if isinstance(value, types.ModuleType):
+    # Not isinstance: that asks the value, and a proxy of nothing raises.
+    kind = type(value)
+    if issubclass(kind, types.ModuleType):
         module = value.__name__
-    elif isinstance(value, type | types.FunctionType):
-        module = value.__module__
     else:
-        module = type(value).__module__
+        module = (value if issubclass(kind, type | types.FunctionType) else kind).__module__
     return str(module).partition(".")[0] == "cellnode"
 
 

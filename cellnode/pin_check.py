@@ -9,6 +9,11 @@ import sys
 from pathlib import Path
 
 CHECK_SECONDS_MAX = 600
+NOT_INSTALLED = (
+    "instances see installed packages only, no files beside the notebook: install the module as a "
+    "package, call cloudpickle.register_pickle_by_value(module) before you pin what is made of it, "
+    "or leave it out by naming the variables to pin"
+)
 
 
 class PinError(Exception):
@@ -40,7 +45,12 @@ def check_loads(store: Path, digest: str) -> None:
         result = json.loads(done.stdout)
     except ValueError:
         text = done.stderr.decode(errors="replace")[-2000:]
-        raise PinError(f"the check ended with {done.returncode}: {text}") from None
+        raise PinError(
+            f"a fresh process that loaded it ended with {done.returncode}; "
+            f"leave out what ends it by naming the variables to pin\n{text}".rstrip()
+        ) from None
     if not result["ok"]:
         trace = result["evidence"].get("traceback", "")
-        raise PinError(f"a fresh process cannot load it: {result['sentence']}\n{trace}".rstrip())
+        remedy = f"; {NOT_INSTALLED}" if "ModuleNotFoundError" in result["sentence"] else ""
+        told = f"a fresh process cannot load it: {result['sentence']}{remedy}"
+        raise PinError(f"{told}\n{trace}".rstrip())

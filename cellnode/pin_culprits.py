@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,9 +25,11 @@ def path_to_culprit(name: str, value: Any, is_picklable: Callable[[Any], bool]) 
     return path
 
 
-def _children(value: Any) -> Iterator[tuple[str, Any]]:
-    for _, child in zip(range(CHILDREN_MAX), _all_children(value), strict=False):
-        yield child
+def _children(value: Any) -> list[tuple[str, Any]]:
+    try:
+        return list(itertools.islice(_all_children(value), CHILDREN_MAX))
+    except Exception:
+        return []  # Its own code fails when it is looked into: it is the culprit.
 
 
 def _all_children(value: Any) -> Iterator[tuple[str, Any]]:

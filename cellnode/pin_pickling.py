@@ -85,6 +85,9 @@ class _Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, functools._lru_cache_wrapper) and not _is_importable(value):
             return _LruCache(value.cache_parameters()), (value.__wrapped__,)
+        if type(value) is functools.cached_property:
+            # Before Python 3.12 it holds a lock.
+            return functools.cached_property, (value.func,), {"attrname": value.attrname}
         return super().reducer_override(value)
 
 

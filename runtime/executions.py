@@ -14,6 +14,8 @@ from runtime.phases import Phases
 
 # After its deadline the exception in the cell has this long to end it; then the fork is killed.
 KILL_AFTER_SECONDS = 1.0
+# A loader that cannot kill its fork by then, stopped perhaps, is ended with it.
+END_AFTER_SECONDS = 2.0
 SWEEP_SECONDS = 0.05
 # Cells that take microseconds are sent ahead, so that the interpreter never waits for the agent.
 AHEAD_MAX = 8
@@ -28,6 +30,8 @@ class Fork(Protocol):
     def send(self, request: Request) -> None: ...
 
     def kill(self) -> None: ...
+
+    def give_up(self) -> None: ...
 
 
 class Executions:
@@ -169,8 +173,10 @@ class Executions:
         now = self.loop.time()
         if any(each.is_cancelled or each.ends_at <= now for each in self.waiting):
             self._sweep_waiting(now)
-        overstayed = self.sent and self.sent[0].ends_at + KILL_AFTER_SECONDS <= now
-        if overstayed and not self.is_killing:
+        overstay = now - self.sent[0].ends_at if self.sent else 0.0
+        if overstay >= END_AFTER_SECONDS:
+            self.fork.give_up()
+        elif overstay >= KILL_AFTER_SECONDS and not self.is_killing:
             self.is_killing = True
             self.fork.kill()
         self.is_sweeping = bool(self.waiting or self.sent)

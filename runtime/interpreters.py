@@ -115,6 +115,11 @@ class Interpreter:
             with contextlib.suppress(OSError):
                 self.spawned.control.send(pack_control({"kind": "kill", "pid": self.fork_pid}))
 
+    def give_up(self) -> None:
+        """Kill the loader, and the fork with it, when the loader does not do as it is told."""
+        if not self.is_stopped:
+            os.kill(self.spawned.pid, signal.SIGKILL)  # Ours until it is reaped.
+
     def _on_control(self) -> None:
         try:
             data = self.spawned.control.recv(CONTROL_READ_BYTES)

@@ -121,6 +121,9 @@ class Agent:
     def kill(self) -> None:
         self.interpreter.kill()
 
+    def give_up(self) -> None:
+        self.interpreter.give_up()
+
     # What becomes of the interpreter.
 
     def on_preparing(self) -> None:
@@ -160,11 +163,11 @@ class Agent:
         if self.phases.phase == FAILED:
             return
         was_loaded, self.is_loaded = self.is_loaded, False
-        self.executions.on_fork_lost(described(code))
         if was_loaded:
             self._broken(code)
             self.loop.call_later(self._delay(), self._load_again)
         else:
+            self.executions.on_fork_lost(described(code))
             sentence = f"The interpreter ended while it loaded the checkpoint: {described(code)}."
             self._enter(FAILED, sentence, reason="LOAD_FAILED", **self._evidence(code))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -32,9 +33,16 @@ class Log:
             return  # A full disk must not stop the instance from serving.
 
     def _rotate(self) -> None:
-        os.replace(self.path, f"{self.path}.1")
-        os.close(self.fd)
-        self._open()
+        full = self.fd
+        with contextlib.suppress(OSError):  # Somebody has removed it.
+            os.replace(self.path, f"{self.path}.1")
+        try:
+            self._open()
+        except OSError:
+            os.ftruncate(full, 0)
+            self.size = 0
+            return
+        os.close(full)
         self.take_streams()
 
     def take_streams(self) -> None:
@@ -48,9 +56,12 @@ class Log:
 
     def tail(self) -> str:
         """The last lines, as evidence of what went wrong."""
-        with open(self.path, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
-            return file.read(TAIL_BYTES).decode(errors="replace")
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+                return file.read(TAIL_BYTES).decode(errors="replace")
+        except OSError:
+            return ""  # Somebody has removed it.
 
     def copy_from(self, fd: int) -> bool:
         """Write what a pipe holds now; False when its writers have gone."""

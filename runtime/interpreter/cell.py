@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import linecache
 import signal
 import sys
@@ -26,7 +27,7 @@ class Cell:
         source: str = config["cell"]
         try:
             self.code = compile(source, CELL_NAME, "exec")
-        except (SyntaxError, ValueError) as error:
+        except Exception as error:  # One that nests too deep ends in two further ways.
             raise failed("Compiling the cell failed", error) from None
         lines = source.splitlines(keepends=True)
         # Tracebacks show the cell's lines; no file has them.
@@ -47,7 +48,7 @@ class Cell:
 
     def answer(self, body: bytes, namespace: dict[str, Any], timeout_ms: int) -> bytes:
         """The encoded outputs, or ProblemFound."""
-        namespace.update(self.inputs.decode(body))
+        namespace.update(self._decoded(body))
         try:
             self._run(namespace, timeout_ms / 1000)
         except DeadlineExceeded:
@@ -56,6 +57,14 @@ class Cell:
         except BaseException as error:
             raise _cell_error(error) from None
         return self.outputs.encode(namespace)
+
+    def _decoded(self, body: bytes) -> dict[str, Any]:
+        try:
+            return self.inputs.decode(body)
+        except ProblemFound:
+            raise
+        except Exception as error:  # Too little memory, or a schema that cannot be checked.
+            raise _cell_error(error) from None
 
     def _run(self, namespace: dict[str, Any], timeout_seconds: float) -> None:
         self.ends_at = time.monotonic() + timeout_seconds
@@ -72,7 +81,8 @@ def _cell_error(error: BaseException) -> ProblemFound:
     text = safe_text(error)
     name = type(error).__name__
     trace = traceback_of(error, __file__)
-    sys.stderr.write(trace)
+    with contextlib.suppress(Exception):  # The cell may have closed or replaced it.
+        sys.stderr.write(trace)
     return ProblemFound(
         "cell-error",
         f"{name}: {text}"[:4096],

@@ -205,12 +205,19 @@ def safe_text(error: BaseException) -> str:
         return f"<its text failed with {type(second).__name__}>"
 
 
+def _formatted(error: BaseException, frames: types.TracebackType | None) -> str:
+    try:
+        return "".join(traceback.format_exception(type(error), error, frames))
+    except BaseException as second:  # It runs what the user's code may have replaced.
+        return f"<its traceback failed with {type(second).__name__}>\n"
+
+
 def traceback_of(error: BaseException, *hidden: str) -> str:
     """The traceback without the leading frames of the hidden files, cut in the middle."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename in hidden:
         frames = frames.tb_next
-    text = "".join(traceback.format_exception(type(error), error, frames))
+    text = _formatted(error, frames)
     if len(text) <= EVIDENCE_CHARACTERS_MAX:
         return text
     half = EVIDENCE_CHARACTERS_MAX // 2

@@ -13,12 +13,13 @@ import socket
 import sys
 import time
 import warnings
+from os import getpid  # Bound here: cells replace functions of modules.
 from typing import Any
 
 from . import limits
 from .cell import Cell
 from .frames import Control, Request, Response, pack_response, read_request
-from .loading import Namespace, Refused, load
+from .loading import Namespace, Refused, failed, load
 from .values import ProblemFound
 
 POLL_MS = 100  # How often a fork is looked after where the kernel has no pidfd.
@@ -43,7 +44,7 @@ def serve(control_fd: int, agent_pid: int) -> int:
         began = time.monotonic()
         loaded = load(config["store"], config["checkpoint"])
         config["inputs"] = [typed(each, loaded.schemas) for each in config["inputs"]]
-        loader = Loader(control, config, (Cell(config), loaded.namespace))
+        loader = Loader(control, config, (_prepared(config), loaded.namespace))
         control.send({"kind": "loaded", "milliseconds": int((time.monotonic() - began) * 1000)})
     except Refused as refusal:
         control.send({"kind": "failed", **refusal.as_dict()})
@@ -59,6 +60,15 @@ def typed(declared: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
     # None in a notebook means that the value is still to come, not that it must be null.
     is_known = pinned is not None and pinned != {"type": "null"}
     return {**declared, "schema": pinned if is_known else None}
+
+
+def _prepared(config: dict[str, Any]) -> Cell:
+    try:
+        return Cell(config)
+    except Refused:
+        raise
+    except Exception as error:  # A schema may hold anything that is JSON.
+        raise failed("Preparing the cell failed", error) from None
 
 
 def _ignore_group_signals() -> None:
@@ -162,9 +172,13 @@ def answer_all(cell: Cell, namespace: Namespace, requests_fd: int) -> None:
     """One request at a time, in order, until the agent closes its end."""
     requests = socket.socket(fileno=requests_fd)
     requests.setblocking(True)
+    own_pid = getpid()
     with io.BufferedReader(socket.SocketIO(requests, "r"), 256 * 1024) as file:
         while (request := read_request(file)) is not None:
-            requests.sendall(pack_response(answered(cell, namespace, request)))
+            response = answered(cell, namespace, request)
+            if getpid() != own_pid:
+                os._exit(0)  # A child that the cell forked and let return: its parent answers.
+            requests.sendall(pack_response(response))
 
 
 def answered(cell: Cell, namespace: Namespace, request: Request) -> Response:
@@ -192,5 +206,5 @@ def _flush() -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):
+    except Exception:
         return  # The cell closed or replaced its streams; that is its own affair.

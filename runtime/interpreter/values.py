@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from math import isinf
 from typing import Any
 
+from .loading import safe_text
 from .schema import Check, Mistyped, compiled, described
 
 PROBLEMS = {
@@ -17,6 +19,7 @@ PROBLEMS = {
 }
 # Packages whose arrays and scalars know `tolist`; they are recognised without importing them.
 ARRAY_PACKAGES = {"numpy", "torch", "pandas"}
+TIMES = ("M", "m")  # Their lists hold numbers or times, depending on the unit.
 MISSING = object()
 
 
@@ -41,7 +44,16 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if isinf(value):
+        raise ValueError(f"{text[:40]} is beyond the range of a double")
+    return value
+
+
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
+# It looks at every number; only one with an exponent is easily too large for a double.
+_STRICT_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
 
 
 class Inputs:
@@ -64,7 +76,8 @@ class Inputs:
 
     def _input_object(self, body: bytes) -> dict[str, Any]:
         try:
-            document = _DECODER.decode(body.decode())
+            decoder = _STRICT_DECODER if b"e" in body or b"E" in body else _DECODER
+            document = decoder.decode(body.decode())
         except (ValueError, RecursionError) as error:
             raise ProblemFound("invalid-json", f"the body is not JSON: {error}") from None
         if type(document) is not dict or document.keys() != {"input"}:
@@ -89,9 +102,13 @@ class Inputs:
 
 def _plain(value: Any) -> Any:
     """The lists and numbers of an array or scalar of a known package."""
-    package = type(value).__module__.partition(".")[0]
+    package = str(type(value).__module__).partition(".")[0]
     if package in ARRAY_PACKAGES and hasattr(value, "tolist"):
-        return value.tolist()
+        if getattr(getattr(value, "dtype", None), "kind", "") in TIMES:
+            raise TypeError(f"{value.dtype} is not JSON; make text of it with astype(str)")
+        plain = value.tolist()
+        if type(plain) is not type(value):  # A long double stays one.
+            return plain
     raise TypeError(f"{type(value).__module__}.{type(value).__qualname__} is not JSON")
 
 
@@ -111,23 +128,31 @@ class Outputs:
         values = {name: namespace.get(name, MISSING) for name in self.names}
         try:
             body = _ENCODER.encode({"output": values}).encode()
-        except (ValueError, TypeError, RecursionError, OverflowError):
-            raise _culprit(values) from None
+        except BaseException as error:  # Subclasses of dict, list and str run the user's code.
+            raise _culprit(values, error) from None
         if len(body) > self.body_bytes_max:
             detail = f"the answer has {len(body)} bytes, the limit is {self.body_bytes_max}"
             raise ProblemFound("response-too-large", detail)
         return body
 
 
-def _culprit(values: dict[str, Any]) -> ProblemFound:
+def _culprit(values: dict[str, Any], together: BaseException) -> ProblemFound:
     for name, value in values.items():
         if value is MISSING:
             detail = f"the cell set no variable {name}"
             return ProblemFound("invalid-output", detail, field=f"output.{name}")
         try:
             _ENCODER.encode(value).encode()
-        except (ValueError, TypeError, RecursionError, OverflowError) as error:
+        except BaseException as error:
             kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
-            detail = f"output {name} of type {kind} cannot be expressed in JSON: {error}"
+            detail = f"output {name} of type {kind} cannot be expressed in JSON: {_told(error)}"
             return ProblemFound("invalid-output", detail, field=f"output.{name}", value_type=kind)
-    raise AssertionError("one of the outputs failed to encode together, and none alone")
+    # Each alone may just fit into the memory, or nest just not too deep.
+    detail = f"the outputs cannot be expressed in JSON together: {_told(together)}"
+    return ProblemFound("invalid-output", detail, field="output")
+
+
+def _told(error: BaseException) -> str:
+    text = safe_text(error)
+    # Those of the encoder explain themselves; of others the kind says more than the text.
+    return text if isinstance(error, (TypeError, ValueError)) else f"{type(error).__name__}: {text}"
