@@ -116,9 +116,15 @@ class _Gathered:
                 raise PinError("only names of ASCII letters, digits and _ can be pinned")
             self.pickles[name] = pickled(self.namespace, (name,))
         except Exception as error:
-            path = path_to_culprit(name, value, self._is_picklable)
+            path = self._path_to_culprit(name, value)
             reason = f"{type(error).__name__}: {error}"[:500]
             self.skipped.append(Skipped(name, path, reason))
+
+    def _path_to_culprit(self, name: str, value: Any) -> str:
+        try:
+            return path_to_culprit(name, value, self._is_picklable)
+        except Exception:
+            return name  # Its own code fails when it is looked into.
 
     def _is_picklable(self, value: Any) -> bool:
         try:

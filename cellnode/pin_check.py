@@ -51,6 +51,10 @@ def check_loads(store: Path, digest: str) -> None:
         ) from None
     if not result["ok"]:
         trace = result["evidence"].get("traceback", "")
-        remedy = f"; {NOT_INSTALLED}" if "ModuleNotFoundError" in result["sentence"] else ""
+        remedy = ""
+        if result["reason"] == "CHECKPOINT_DAMAGED":
+            remedy = f" Remove it from the store {store} and pin again."
+        elif "ModuleNotFoundError" in result["sentence"]:
+            remedy = f"; {NOT_INSTALLED}"
         told = f"a fresh process cannot load it: {result['sentence']}{remedy}"
         raise PinError(f"{told}\n{trace}".rstrip())

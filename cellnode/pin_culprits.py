@@ -25,11 +25,8 @@ def path_to_culprit(name: str, value: Any, is_picklable: Callable[[Any], bool]) 
     return path
 
 
-def _children(value: Any) -> list[tuple[str, Any]]:
-    try:
-        return list(itertools.islice(_all_children(value), CHILDREN_MAX))
-    except Exception:
-        return []  # Its own code fails when it is looked into: it is the culprit.
+def _children(value: Any) -> Iterator[tuple[str, Any]]:
+    yield from itertools.islice(_all_children(value), CHILDREN_MAX)
 
 
 def _all_children(value: Any) -> Iterator[tuple[str, Any]]:

@@ -99,14 +99,26 @@ class Store:
 
     def pin(self, project: str, name: str) -> dict[str, Any] | None:
         """The record of a pin; None if nobody made one of this name."""
+        path = self.pin_path(project, name)
         try:
-            record: dict[str, Any] = json.loads(self.pin_path(project, name).read_bytes())
+            record: dict[str, Any] = json.loads(path.read_bytes())
         except FileNotFoundError:
             return None
+        except ValueError:
+            raise StoreError(f"the pin {path} is damaged; remove the file and pin again") from None
         return record
 
     def _write(self, path: Path, data: bytes | memoryview, mode: int = READ_ONLY) -> None:
         """Whole or not at all, also when the machine stops in between."""
+        try:
+            self._write_whole(path, data, mode)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write to the store {self.directory} ({error}); "
+                "free or allow it, or name another directory as the store"
+            ) from error
+
+    def _write_whole(self, path: Path, data: bytes | memoryview, mode: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _temporary(path.parent) as (fd, temporary):
             with open(fd, "wb") as file:

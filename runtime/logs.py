@@ -52,7 +52,7 @@ class Log:
 
     def say(self, sentence: str) -> None:
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self.write(f"{at} agent: {sentence}\n".encode())
+        self.write(f"{at} agent: {sentence}\n".encode(errors="backslashreplace"))
 
     def tail(self) -> str:
         """The last lines, as evidence of what went wrong."""

@@ -200,16 +200,21 @@ def failed(what: str, error: BaseException) -> Refused:
 def safe_text(error: BaseException) -> str:
     """What the exception says; its `__str__` is the user's code and may fail, too."""
     try:
-        return str(error)
+        return _unicode(str(error))
     except BaseException as second:
         return f"<its text failed with {type(second).__name__}>"
 
 
 def _formatted(error: BaseException, frames: types.TracebackType | None) -> str:
     try:
-        return "".join(traceback.format_exception(type(error), error, frames))
+        return _unicode("".join(traceback.format_exception(type(error), error, frames)))
     except BaseException as second:  # It runs what the user's code may have replaced.
         return f"<its traceback failed with {type(second).__name__}>\n"
+
+
+def _unicode(text: str) -> str:
+    """Lone surrogates would be no JSON for those who read on."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def traceback_of(error: BaseException, *hidden: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cellnode import NotPinned, PinError, pin
+from cellnode import NotPinned, PinError, Store, StoreError, pin
 from tests.cellnode.test_pin import answer, notebook, pinned
 
 
@@ -77,3 +77,29 @@ fatal = Fatal()
 """
     with pytest.raises(PinError, match="ended with 4; leave out"):
         pinned(notebook(state), tmp_path, check=True)
+
+
+def test_a_store_that_cannot_be_written_is_named_with_the_remedy(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.write_text("a file, no directory")
+
+    with pytest.raises(StoreError, match=f"cannot write to the store {store} .*another directory"):
+        pinned({"a": 1}, store)
+
+
+def test_a_damaged_record_of_a_pin_is_named(tmp_path: Path) -> None:
+    pinned({"a": 1}, tmp_path)
+    Store(tmp_path).pin_path("default", "model").write_text("{broken")
+
+    with pytest.raises(StoreError, match=r"default/model\.json is damaged; remove the file"):
+        pinned({"a": 1}, tmp_path)
+
+
+def test_a_damaged_blob_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    made = pinned({"a": 1}, tmp_path)
+    blob = Store(tmp_path).blob_path(made.manifest["groups"][0]["blob"]["sha256"])
+    blob.chmod(0o644)
+    blob.write_bytes(blob.read_bytes()[::-1])
+
+    with pytest.raises(PinError, match=r"are damaged\. Remove it from the store"):
+        pinned({"a": 1}, tmp_path, check=True)

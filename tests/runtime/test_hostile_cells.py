@@ -137,3 +137,16 @@ def test_a_schema_that_cannot_be_checked_ends_no_interpreter(instances: Instance
 
     assert instance.execute({"x": 1}).json["code"] == "cell-error"
     assert instance.fork_pid == pid
+
+
+def test_a_text_that_is_no_unicode_hides_no_reason(instances: Instances) -> None:
+    state = """
+class Odd:
+    def __getstate__(self): return 1
+    def __setstate__(self, state): raise ValueError('half a \\ud800')
+odd = Odd()
+"""
+    failed = instances.start("pass", state=state).until_phase("failed")
+
+    assert failed["reason"] == "LOAD_FAILED"
+    assert "ValueError: half a \\ud800" in failed["sentence"]

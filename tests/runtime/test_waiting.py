@@ -42,7 +42,7 @@ def test_requests_run_one_at_a_time_in_the_order_they_came(instances: Instances)
     instance = a_sleeper(instances)
     calls = []
     for position, tag in enumerate("abc"):
-        calls.append(Call(instance, tag, 0.2))
+        calls.append(Call(instance, tag, 0.5))
         waits(instance, position)
 
     assert [call.answer().json["output"]["y"] for call in calls] == [
