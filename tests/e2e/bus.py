@@ -183,7 +183,7 @@ def readable(value: bytes | None) -> Json | None:
     """A record's JSON; raw bytes, as dead letters carry them, stay visible as such."""
     if value is None:
         return None
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         found = json.loads(value)
         if isinstance(found, dict):
             return found
