@@ -90,6 +90,10 @@ def look_at(pid: int) -> Process | None:
 def _kill(process: Process) -> None:
     """Never another process that was given the same pid: the descriptor is taken, then compared."""
     with contextlib.suppress(OSError):
+        if not hasattr(os, "pidfd_open"):  # Some builds of Python: compared first, then killed.
+            if look_at(process.pid) == process:
+                os.kill(process.pid, signal.SIGKILL)
+            return
         fd = os.pidfd_open(process.pid)
         try:
             if look_at(process.pid) == process:

@@ -44,7 +44,7 @@ class Agent:
         self.metrics = Metrics()
         self.interpreter = Interpreter(instance, log, spawned)
         self.deaths = 0  # In a row, without a settled time between them.
-        self.forked_at = 0.0
+        self.forked_at: float | None = None  # None: there was no fork since the last death.
         self.is_loaded = False
 
     async def run(self) -> int:
@@ -194,7 +194,8 @@ class Agent:
         return {"exit_code": str(code), "ended_by": described(code), "log": self.log.tail()}
 
     def _delay(self) -> float:
-        settled = self.loop.time() - self.forked_at >= SETTLED_SECONDS
+        forked_at, self.forked_at = self.forked_at, None
+        settled = forked_at is not None and self.loop.time() - forked_at >= SETTLED_SECONDS
         self.deaths = 1 if settled else self.deaths + 1
         if self.deaths == 1:
             return 0.0

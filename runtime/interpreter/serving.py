@@ -135,7 +135,7 @@ class Loader:
         try:
             self.watched = os.pidfd_open(pid)
             poll.register(self.watched, select.POLLIN)
-        except OSError:
+        except (OSError, AttributeError):  # Some builds of Python lack it as well.
             self.watched = -1
         self.control.send({"kind": "forked", "pid": pid})
 

@@ -80,6 +80,26 @@ def test_forks_that_die_at_once_are_made_ever_more_slowly(instances: Instances) 
     assert time.monotonic() - began > 0.4
 
 
+def test_a_loader_that_cannot_fork_is_loaded_ever_more_slowly(instances: Instances) -> None:
+    """It has never served: without a delay it would load without end, many times a second."""
+    state = """
+class DiesAtFork:
+    def __setstate__(self, state):
+        import os
+        os.register_at_fork(before=lambda: os.kill(os.getpid(), 9))
+it = DiesAtFork()
+it.something = 1
+"""
+    pinned = instances.pin(state, check=False)
+    instance = instances.start("y = 1", checkpoint=pinned.digest)
+    until(lambda: instance.phase()["phase"] == "broken")
+    before = instance.phase()["seq"]
+
+    time.sleep(1.0)
+
+    assert instance.phase()["seq"] - before <= 20
+
+
 def test_a_killed_loader_is_loaded_anew(instances: Instances) -> None:
     instance = instances.start(**COUNTING).ready()
     loader = children(instance.agent_pid)[0]

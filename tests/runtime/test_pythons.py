@@ -12,7 +12,8 @@ import pytest
 
 from tests.runtime.instances import ROOT, Instances
 
-# Beside the one that runs the tests; more by CELLNODE_TEST_PYTHONS, separated by colons.
+# Beside the one that runs the tests: on PATH, of pyenv, or named by CELLNODE_TEST_PYTHONS
+# (separated by colons).
 NAMES = ("python3.10", "python3.12", "python3.13", "python3.14")
 PIN = """
 import json, sys
@@ -35,13 +36,13 @@ def works(path: str) -> bool:
 def python_of(name: str) -> str:
     """The path of this Python; skips, saying so, where the machine has none."""
     given = os.environ.get("CELLNODE_TEST_PYTHONS", "").split(":")
-    found = [path for path in given if Path(path).name == name and works(path)]
-    on_path = shutil.which(name)
-    if on_path and works(on_path):
-        found.append(on_path)
-    if not found:
-        pytest.skip(f"no working {name} on PATH or in CELLNODE_TEST_PYTHONS")
-    return found[0]
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    versions = map(str, sorted(pyenv.glob(f"versions/*/bin/{name}")))
+    candidates = [*given, shutil.which(name) or "", *versions]
+    for path in candidates:
+        if Path(path).name == name and works(path):
+            return path
+    pytest.skip(f"no working {name} on PATH, of pyenv or in CELLNODE_TEST_PYTHONS")
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.provisioner.providers.pidfd import pidfd_open, pidfd_send_signal
+
 _ZOMBIE = "Z"
 _SESSION_FIELD = 3  # In /proc/<pid>/stat, counted from the state, which follows the name.
 _START_TIME_FIELD = 19
@@ -30,7 +32,7 @@ class Process:
     def send(self, number: signal.Signals) -> None:
         """Signal this very process; one that has ended is none of our business."""
         with contextlib.suppress(OSError), _descriptor(self) as fd:
-            signal.pidfd_send_signal(fd, number)
+            pidfd_send_signal(fd, number)
 
 
 def look_at(pid: int) -> Process | None:
@@ -75,7 +77,7 @@ class Ending:
 
     def __init__(self, process: Process) -> None:
         """Raises ProcessLookupError if it has ended already."""
-        self._fd = os.pidfd_open(process.pid)
+        self._fd = pidfd_open(process.pid)
         if not process.is_alive():
             os.close(self._fd)
             raise ProcessLookupError(process.pid)
@@ -108,7 +110,7 @@ async def reaped(pid: int) -> None:
 @contextlib.contextmanager
 def _descriptor(process: Process) -> Iterator[int]:
     """A descriptor of this very process: taken first, compared then."""
-    fd = os.pidfd_open(process.pid)
+    fd = pidfd_open(process.pid)
     try:
         if look_at(process.pid) != process:
             raise ProcessLookupError(process.pid)
