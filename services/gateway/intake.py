@@ -150,7 +150,7 @@ class Intake:
             headers = self.call.headers
             if name in headers:
                 self._refuse("bad-request", f"The header {name.decode()} came twice.")
-            headers[name] = value
+            headers[name] = value.rstrip(b" \t")
 
     def on_headers_complete(self) -> None:
         call = self.call

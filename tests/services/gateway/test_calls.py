@@ -35,6 +35,14 @@ async def test_headers_that_are_not_for_the_instance_stop_at_the_gateway(world: 
     assert headers["traceparent"] == "00-a-b-01"
 
 
+async def test_blanks_after_a_header_are_no_part_of_its_value(world: World) -> None:
+    """RFC 9112, 5: optional whitespace may follow."""
+    (agent,) = await world.agents("digits", echoes)
+    reply = await world.call("digits", X_Request_ID="abc-1 \t", X_Request_Timeout="1.5 ")
+    assert (reply.status, reply.headers["x-request-id"]) == (200, "abc-1")
+    assert int(agent.asked[0].headers["cellnode-timeout-ms"]) <= 1_500
+
+
 async def test_a_request_id_that_is_none_is_replaced(world: World) -> None:
     await world.agents("digits", echoes)
     reply = await world.call("digits", X_Request_ID="not an id!")
