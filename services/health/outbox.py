@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 from schemas.errors import NotOwner, TransientError
 from schemas.events import InstanceStatusChanged, NodeStatusChanged
+from schemas.statuses import InstanceStatus, NodeStatus
 from services.chassis.clock import Clock
 from services.chassis.loops import Backoff
 from services.chassis.telemetry import logger
 
 BATCH_MAX = 100
 PENDING_MAX = 10_000  # Beyond it, only the last event of a key is kept: it holds the history.
+DELETING = (InstanceStatus.DELETING, NodeStatus.DELETING)
 
 Event = InstanceStatusChanged | NodeStatusChanged
 
@@ -80,26 +83,26 @@ class Outbox:
             await self._wanted.wait()
             self._before_sending()
             while self._pending:
-                self._sending, self._pending = self._pending[:BATCH_MAX], self._pending[BATCH_MAX:]
+                size = _batch_size(self._pending)
+                self._sending, self._pending = self._pending[:size], self._pending[size:]
                 await self._sent()
                 self._before_sending()
             self._wanted.clear()
 
     async def _sent(self) -> None:
-        """All acknowledged. After a failure the last of each key goes again, under a new order."""
-        while self._sending:
-            results = await asyncio.gather(*map(self._send, self._sending), return_exceptions=True)
-            errors = [result for result in results if isinstance(result, BaseException)]
-            if not errors:
-                self.failures, self._sending = 0, []
-                return
+        """All acknowledged; or the last of each key is pending again, to go under a new order."""
+        results = await asyncio.gather(*map(self._send, self._sending), return_exceptions=True)
+        errors = [result for result in results if isinstance(result, BaseException)]
+        if errors:
             _raise_what_no_retry_saves(errors)
             self.failures += 1
             log.warning("statuses not published", count=self.pending, error=str(errors[0]))
             await self._clock.sleep(self._backoff.delay_seconds(self.failures, self._clock))
             self._before_sending()
-            self._sending = last_of_each_key([*self._sending, *self._pending])
-            self._pending = []
+            self._pending = last_of_each_key([*self._sending, *self._pending])
+        else:
+            self.failures = 0
+        self._sending = []
 
     async def _send(self, outgoing: Outgoing) -> None:
         if isinstance(outgoing, Gone):
@@ -109,9 +112,33 @@ class Outbox:
 
 
 def last_of_each_key(outgoing: list[Outgoing]) -> list[Outgoing]:
-    """Every event carries its history, so the last of a key says all; the order stays."""
-    last = {one.key: one for one in outgoing}
-    return [one for one in outgoing if last[one.key] is one]
+    """Every event carries its history, so the last of a key says all; the order stays.
+
+    A tombstone carries nothing: it stays before what begins anew, and DELETING stays before it.
+    """
+    kept: dict[str, list[int]] = {}
+    for place, one in enumerate(outgoing):
+        before = kept.get(one.key, [])
+        if isinstance(one, Gone):
+            before = [n for n in before if _is_deleting(outgoing[n])][-1:]
+        elif before and not isinstance(outgoing[before[-1]], Gone):
+            before = before[:-1]
+        kept[one.key] = [*before, place]
+    return [outgoing[place] for place in sorted(chain.from_iterable(kept.values()))]
+
+
+def _batch_size(pending: list[Outgoing]) -> int:
+    """A tombstone waits until what it stands on is acknowledged: it must not overtake it."""
+    told: set[str] = set()
+    for size, one in enumerate(pending[:BATCH_MAX]):
+        if isinstance(one, Gone) and one.key in told:
+            return size
+        told.add(one.key)
+    return min(len(pending), BATCH_MAX)
+
+
+def _is_deleting(outgoing: Outgoing) -> bool:
+    return not isinstance(outgoing, Gone) and outgoing.status in DELETING
 
 
 def _raise_what_no_retry_saves(errors: list[BaseException]) -> None:

@@ -15,6 +15,7 @@ from schemas.specs import NodeSpec
 from schemas.statuses import START_PATH, NodeStatus
 from services.chassis.clock import Clock
 from services.chassis.telemetry import logger
+from services.health.leaving import leaving
 from services.health.nodes import observe_node, overdue_at
 from services.health.outbox import Event, Gone, Outgoing
 
@@ -116,8 +117,7 @@ class PartitionStatuses:
         for key, place in keys:
             if key not in self._facts and key not in self._nodes:
                 log.info("stranger buried", key=key)
-                self._forget(key, place)
-                self._tells.outgoing(Gone(key, place))
+                self._bury(key, place)
 
     def recount(self) -> None:
         """Compute the statuses of the nodes that something has changed for."""
@@ -176,9 +176,17 @@ class PartitionStatuses:
         if fact is None:
             return
         self._tells.contactable(fact, is_so=False)
-        self._forget(instance, fact.place)
-        self._tells.outgoing(Gone(instance, fact.place))
+        self._bury(instance, fact.place)
         self._touch(fact.place)
+
+    def _bury(self, key: str, place: str) -> None:
+        """Whoever follows sees every status end in the same way: DELETING, then its tombstone."""
+        last = self._node_events.get(key) or self._of_place.get(place, {}).get(key)
+        event = leaving(last, self._clock.uuid(), self._clock.now()) if last else None
+        if event is not None:
+            self._tells.outgoing(event)
+        self._forget(key, place)
+        self._tells.outgoing(Gone(key, place))
 
     def _forget(self, key: str, place: str) -> None:
         self._observed.pop(key, None)
@@ -211,9 +219,7 @@ class PartitionStatuses:
     def _bury_node(self, place: str) -> None:
         """After its instances: whoever follows sees nothing left of a node that is gone."""
         if place in self._node_events and not self._of_place.get(place):
-            del self._node_events[place]
-            self._of_place.pop(place, None)
-            self._tells.outgoing(Gone(place, place))
+            self._bury(place, place)
         self._cancel_timer(place)
 
     def _watch_the_clock(self, node: Node) -> None:

@@ -189,6 +189,20 @@ async def test_deletion_leaves_nothing_instances_first(
     assert follower.buried == [fact.instance, node.key]
 
 
+async def test_what_is_gone_at_once_is_deleting_before(
+    kafka: str, redis_url: str, agents: Agents, until: Until
+) -> None:
+    """Only the tombstones of node and instance are heard, not that they are being deleted."""
+    async with a_healthy_node(kafka, redis_url, agents, until) as scene:
+        node, fact, _, tell, follower, _ = scene
+        await tell.delete(node, fact)
+        await until(lambda: not follower.present)
+
+    assert follower.buried == [fact.instance, node.key]
+    assert follower.was_told_that_it_leaves(node.key)
+    assert follower.was_told_that_it_leaves(fact.instance)
+
+
 async def test_an_agent_that_says_what_nobody_understands_is_given_time_and_then_up(
     kafka: str, redis_url: str, agents: Agents, until: Until
 ) -> None:

@@ -84,6 +84,30 @@ async def test_a_tombstone_after_an_event_stays_last(until: Until) -> None:
     assert log.present == {key: "gone"}
 
 
+@pytest.mark.parametrize("refused", [(0,), (1,), (0, 1), (0, 2)])
+async def test_a_tombstone_follows_its_deleting_whatever_fails(
+    refused: tuple[int, ...], until: Until
+) -> None:
+    """Told twice, as when nobody has read the first tombstone yet."""
+    away = [BusUnavailable("away") if n in refused else None for n in range(3)]
+    log, key = Log(*away), NODE.instance_id(1)
+    end = Gone(key, NODE.place)
+    await sent(log, [step(1, S.HEALTHY), step(1, S.DELETING), end, end], until)
+
+    said = [status for _, status in log.taken]
+    ends = said.index("gone")
+    assert said[ends - 1] == "DELETING"
+    assert set(said[ends:]) == {"gone"}
+
+
+def test_an_end_is_kept_before_what_begins_anew() -> None:
+    ended: list[Outgoing] = [step(1, S.DELETING), Gone(NODE.instance_id(1), NODE.place)]
+    anew: list[Outgoing] = [step(1, S.UNDEFINED), step(1, S.CREATED)]
+
+    assert last_of_each_key([step(1, S.HEALTHY), *ended, *anew]) == [*ended, anew[-1]]
+    assert last_of_each_key([*ended, *anew, *ended]) == ended
+
+
 async def test_a_lost_partition_ends_it(until: Until) -> None:
     outbox = Outbox(Log(NotOwner("taken over")), nothing, SYSTEM_CLOCK)
     outbox.add(step(1, S.CREATED))

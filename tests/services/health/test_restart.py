@@ -63,6 +63,8 @@ async def test_what_was_deleted_meanwhile_is_buried(
     async with healthy(kafka, redis_url) as service, following(kafka) as follower:
         reader = Reader(redis_url, partition_of(scene.node.place, PARTITIONS))
         await until(lambda: follower.buried == [scene.fact.instance, scene.node.key])
+        for key in follower.buried:
+            assert follower.was_told_that_it_leaves(key)
         await reader.equals(service.tables)
         assert not any((await reader.tables()).values())
         await reader.redis.close()

@@ -21,6 +21,7 @@ from schemas.ids import partition_of
 from schemas.instances import Instance
 from schemas.messages import SEQ_HEADER, TERM_HEADER, TableRecord
 from schemas.nodes import Node
+from schemas.statuses import Reason
 from schemas.tables import OWNER_KEY, Owner
 from schemas.topics import Topic
 from services.chassis.clock import SYSTEM_CLOCK
@@ -144,6 +145,13 @@ class Follower:
         event = self.present.get(key)
         fits = event is not None and event.status.value == status
         return fits and event is not None and reason in ("", event.reason.value)
+
+    def was_told_that_it_leaves(self, key: str) -> bool:
+        """Whether the last event of a key is DELETING, and its history goes on from before."""
+        last = self.of(key)[-1]
+        said = [step.status for step in last.transitions[-2:]]
+        is_asked = last.reason is Reason.DELETE_REQUESTED and last.since == last.at
+        return is_asked and said[-1] == last.status.value == "DELETING" and len(said) == 2
 
     def heard(self, key: str, status: str, reason: str = "") -> float:
         """When the last such event came, monotonic."""
