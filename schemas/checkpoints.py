@@ -121,7 +121,7 @@ def _interpreter(manifest: Manifest, inventory: Inventory) -> list[tuple[Reason,
             f"pinned by {pinned.implementation} {pinned.version}, "
             f"the node has {found.implementation} {found.version}"
         )
-    if manifest.platform != inventory.platform:
+    if _machine(manifest.platform) != _machine(inventory.platform):
         differences.append(
             f"pinned on {manifest.platform.system} {manifest.platform.machine}, "
             f"the node is {inventory.platform.system} {inventory.platform.machine}"
@@ -129,12 +129,21 @@ def _interpreter(manifest: Manifest, inventory: Inventory) -> list[tuple[Reason,
     return [(Reason.PYTHON_MISMATCH, difference) for difference in differences]
 
 
+def _machine(platform: Platform) -> tuple[str, str]:
+    return (platform.system, platform.machine)
+
+
 def _packages(wanted: Mapping[str, str], installed: Mapping[str, str]) -> list[tuple[Reason, str]]:
-    differences = []
-    for name, version in sorted(wanted.items()):
-        if name not in installed:
-            differences.append((Reason.PACKAGE_MISSING, f"{name} {version} is not installed"))
-        elif installed[name] != version:
-            difference = f"{name} {version} was pinned, {installed[name]} is installed"
-            differences.append((Reason.PACKAGE_MISMATCH, difference))
-    return differences
+    """What is missing, then what differs, each by name."""
+    pinned = sorted(wanted.items())
+    missing = [
+        (Reason.PACKAGE_MISSING, f"{name} {version} is not installed")
+        for name, version in pinned
+        if name not in installed
+    ]
+    different = [
+        (Reason.PACKAGE_MISMATCH, f"{name} {version} was pinned, {installed[name]} is installed")
+        for name, version in pinned
+        if installed.get(name, version) != version
+    ]
+    return missing + different

@@ -3,65 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from schemas.ids import Digest
+from schemas.checkpoints import Manifest, parse_manifest
+from schemas.errors import CheckpointFault
 from schemas.statuses import Reason
 from services.provisioner.providers import Refused
 
-FORMAT = 1
-MANIFEST_BYTES_MAX = 64 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-
-class Blob(_Part):
-    sha256: Digest
-    bytes: int = Field(ge=0)
-
-
-class Group(_Part):
-    """Variables that share objects: one pickle and its out-of-band buffers."""
-
-    blob: Blob
-    buffers: tuple[Blob, ...] = ()
-
-
-class Python(_Part):
-    implementation: str
-    version: str
-    executable: str
-
-
-class Platform(_Part):
-    system: str
-    machine: str
-
-
-class Manifest(_Part):
-    """What is read of a manifest before a start; nothing is unpickled here."""
-
-    format: int
-    python: Python
-    platform: Platform
-    packages: dict[str, str] = {}
-    groups: tuple[Group, ...] = ()
-
-    def blobs(self) -> Iterator[Blob]:
-        for group in self.groups:
-            yield group.blob
-            yield from group.buffers
 
 
 @dataclass(frozen=True)
@@ -157,20 +109,6 @@ def _copy_and_digest(source: Path, target: Path) -> str:
 
 def _parse(raw: bytes, digest: str) -> Manifest:
     try:
-        content: Any = json.loads(raw[:MANIFEST_BYTES_MAX])
-        manifest = Manifest.model_validate(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise _unreadable(digest, f"{field}: {first['msg']}") from None
-    except ValueError as error:
-        raise _unreadable(digest, str(error)) from None
-    if manifest.format != FORMAT:
-        raise _unreadable(digest, f"its format is {manifest.format}, not {FORMAT}")
-    return manifest
-
-
-def _unreadable(digest: str, why: str) -> Refused:
-    return Refused(
-        Reason.CHECKPOINT_DAMAGED, f"the manifest of checkpoint {digest} cannot be read: {why}"
-    )
+        return parse_manifest(raw, digest)
+    except CheckpointFault as fault:
+        raise Refused(Reason.CHECKPOINT_DAMAGED, fault.sentence) from None

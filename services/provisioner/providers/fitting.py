@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from schemas.checkpoints import Manifest
 from schemas.errors import DomainError, TransientError
 from schemas.specs import NodeSpec
 from services.chassis.clock import Clock
 from services.provisioner.providers.cache import prune, touch
-from services.provisioner.providers.checkpoints import Checkpoints, Manifest
+from services.provisioner.providers.checkpoints import Checkpoints
 from services.provisioner.providers.inventories import Inventories, compare
 from services.provisioner.providers.starting import PACKAGES
 

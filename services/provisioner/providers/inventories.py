@@ -9,26 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from schemas.checkpoints import Inventory, Manifest, mismatches
 from schemas.statuses import Reason
 from services.chassis.clock import Clock
 from services.provisioner.providers import ProviderFailed, Refused
-from services.provisioner.providers.checkpoints import Manifest, Platform, Python
 
 ASK_SECONDS_MAX = 30.0
 KEPT_SECONDS = 300.0  # For packages outside the folders whose changes are noticed.
 KEPT_MAX = 64
-
-
-class Inventory(BaseModel):
-    """What `runtime/interpreter/inventory.py` prints."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    python: Python
-    platform: Platform
-    packages: dict[str, str]
 
 
 @dataclass
@@ -99,42 +89,10 @@ class Inventories:
 
 def compare(manifest: Manifest, inventory: Inventory) -> None:
     """Refuse another Python, machine or package than the pin was made with, saying exactly what."""
-    if differences := [*_python_differs(manifest, inventory), *_machine(manifest, inventory)]:
-        raise Refused(Reason.PYTHON_MISMATCH, *differences)
-    installed = inventory.packages
-    wanted = sorted(manifest.packages.items())
-    missing = [f"{name} {pinned} is not installed" for name, pinned in wanted
-               if name not in installed]  # fmt: skip
-    different = [
-        f"{name} {pinned} was pinned, {installed[name]} is installed"
-        for name, pinned in wanted
-        if installed.get(name, pinned) != pinned
-    ]
-    if missing:
-        raise Refused(Reason.PACKAGE_MISSING, *missing, *different)
-    if different:
-        raise Refused(Reason.PACKAGE_MISMATCH, *different)
-
-
-def _python_differs(manifest: Manifest, inventory: Inventory) -> list[str]:
-    pinned, here = manifest.python, inventory.python
-    if (pinned.implementation, _minor(pinned)) == (here.implementation, _minor(here)):
-        return []
-    return [
-        f"pinned by {pinned.implementation} {pinned.version}, "
-        f"the node has {here.implementation} {here.version}"
-    ]
-
-
-def _machine(manifest: Manifest, inventory: Inventory) -> list[str]:
-    pinned, here = manifest.platform, inventory.platform
-    if (pinned.system, pinned.machine) == (here.system, here.machine):
-        return []
-    return [f"pinned on {pinned.system} {pinned.machine}, the node is {here.system} {here.machine}"]
-
-
-def _minor(python: Python) -> list[str]:
-    return python.version.split(".")[:2]
+    found = mismatches(manifest, inventory)
+    for gravest in (Reason.PYTHON_MISMATCH, Reason.PACKAGE_MISSING, Reason.PACKAGE_MISMATCH):
+        if any(reason is gravest for reason, _ in found):
+            raise Refused(gravest, *(difference for _, difference in found))
 
 
 def _settle(answer: asyncio.Future[Inventory], done: asyncio.Task[Inventory]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from schemas.checkpoints import Manifest
 from schemas.errors import DomainError, TransientError
 from schemas.ids import DEFAULT_PROJECT
 from schemas.instances import Exit, Handle, Instance
@@ -26,7 +27,6 @@ from services.provisioner.providers import (
     ProviderFailed,
     Vm,
 )
-from services.provisioner.providers.checkpoints import Manifest
 from services.provisioner.providers.descriptions import description, node_of
 from services.provisioner.providers.directories import InstanceDirectory
 from services.provisioner.providers.fitting import Fitting

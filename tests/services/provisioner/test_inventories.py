@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from schemas.checkpoints import Inventory, Manifest, Platform, Python
 from schemas.statuses import Reason
 from services.chassis.clock import SYSTEM_CLOCK
 from services.provisioner.providers import ProviderFailed, Refused
-from services.provisioner.providers.checkpoints import Manifest, Platform, Python
-from services.provisioner.providers.inventories import Inventories, Inventory, compare
+from services.provisioner.providers.inventories import Inventories, compare
 from services.provisioner.providers.starting import PACKAGES
 
 PROGRAM = PACKAGES / "runtime" / "interpreter" / "inventory.py"
@@ -22,7 +22,9 @@ MACHINE = Platform(system="Linux", machine="x86_64")
 
 
 def manifest(python: Python = HERE, platform: Platform = MACHINE, **packages: str) -> Manifest:
-    return Manifest(format=1, python=python, platform=platform, packages=packages)
+    return Manifest(
+        format=1, python=python, platform=platform, cloudpickle="3.1.2", packages=packages
+    )
 
 
 def inventory(**packages: str) -> Inventory:
