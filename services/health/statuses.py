@@ -114,10 +114,14 @@ class PartitionStatuses:
 
     def bury_strangers(self, keys: Iterable[tuple[str, str]]) -> None:
         """Statuses (key, place) of what neither complete table knows any more."""
-        for key, place in keys:
-            if key not in self._facts and key not in self._nodes:
-                log.info("stranger buried", key=key)
-                self._bury(key, place)
+        strangers = [
+            (key, place) for key, place in keys if key not in self._facts and key not in self._nodes
+        ]
+        for key, place in strangers:  # All of them first: so they go out together.
+            log.info("stranger buried", key=key)
+            self._tell_leaving(key, place)
+        for key, place in strangers:
+            self._tell_gone(key, place)
 
     def recount(self) -> None:
         """Compute the statuses of the nodes that something has changed for."""
@@ -181,10 +185,16 @@ class PartitionStatuses:
 
     def _bury(self, key: str, place: str) -> None:
         """Whoever follows sees every status end in the same way: DELETING, then its tombstone."""
+        self._tell_leaving(key, place)
+        self._tell_gone(key, place)
+
+    def _tell_leaving(self, key: str, place: str) -> None:
         last = self._node_events.get(key) or self._of_place.get(place, {}).get(key)
         event = leaving(last, self._clock.uuid(), self._clock.now()) if last else None
         if event is not None:
             self._tells.outgoing(event)
+
+    def _tell_gone(self, key: str, place: str) -> None:
         self._forget(key, place)
         self._tells.outgoing(Gone(key, place))
 
