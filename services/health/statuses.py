@@ -122,6 +122,7 @@ class PartitionStatuses:
             self._tell_leaving(key, place)
         for key, place in strangers:
             self._tell_gone(key, place)
+            self._touch(place)
 
     def recount(self) -> None:
         """Compute the statuses of the nodes that something has changed for."""
@@ -217,6 +218,9 @@ class PartitionStatuses:
             self._bury_node(place)
             return
         before = self._node_events.get(place)
+        if before is not None and before.uid != node.uid:
+            self._bury(place, place)  # Its name is used again, and its end was missed.
+            before = None
         event = observe_node(node, events, before, self._clock.now())
         if event is not None:
             event = event.model_copy(update={"id": self._clock.uuid()})

@@ -12,6 +12,7 @@ from schemas.topics import Topic
 from services.chassis.clock import SYSTEM_CLOCK
 from services.embedded.broker import EmbeddedBroker
 from services.health.app import health
+from tests.builders import an_id
 from tests.services.health.projecting import Reader
 from tests.services.health.scenes import Agents, Until, a_healthy_node, a_pair
 from tests.services.health.world import (
@@ -68,6 +69,24 @@ async def test_what_was_deleted_meanwhile_is_buried(
         await reader.equals(service.tables)
         assert not any((await reader.tables()).values())
         await reader.redis.close()
+
+
+async def test_a_name_used_again_meanwhile_is_another_node(
+    kafka: str, redis_url: str, agents: Agents, until: Until
+) -> None:
+    """The first one's end was missed; its last status is not the second one's past."""
+    async with a_healthy_node(kafka, redis_url, agents, until) as scene:
+        pass
+    again = scene.node.model_copy(update={"uid": an_id(77), "created_at": SYSTEM_CLOCK.now()})
+    async with wishes(kafka) as tell:
+        tell.seq = 100
+        await tell.delete(scene.fact, scene.node)
+        await tell.put(again)
+    async with healthy(kafka, redis_url), following(kafka) as follower:
+        await until(lambda: again.uid in {event.uid for event in follower.of(again.key)})
+
+    assert again.key in follower.buried
+    assert [event.status.value for event in follower.of(again.key)][-2:] == ["DELETING", "CREATED"]
 
 
 async def test_statuses_change_on_while_the_bus_is_away(
