@@ -38,6 +38,7 @@ async def test_a_child_that_ends_is_started_again_later_each_time(tmp_path: Path
 
     await asyncio.to_thread(until, "five starts", lambda: child.starts >= 5)
     keeper.cancel()
+    await asyncio.gather(keeper, return_exceptions=True)  # It may be starting the next one.
     await child.stop(1)
 
     starts = [float(line) for line in child.log.read_text().splitlines()[:4]]
