@@ -125,8 +125,8 @@ class Follower:
         if key.startswith("~"):
             return
         if value is None:
-            self.present.pop(key, None)
-            self.buried.append(key)
+            if self.present.pop(key, None) is not None:  # A tombstone may be told again.
+                self.buried.append(key)
             return
         kind = json.loads(value)["kind"]
         model = NodeStatusChanged if kind == "NodeStatusChanged" else InstanceStatusChanged
