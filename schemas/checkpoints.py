@@ -11,8 +11,7 @@ from schemas.errors import CheckpointFault
 from schemas.ids import Digest, VariableName, digest_of
 from schemas.statuses import Reason
 
-FORMAT_VERSION = 1
-MANIFEST_BYTES_MAX = 16 * 1024 * 1024
+MANIFEST_BYTES_MAX = 64 * 1024 * 1024
 
 
 class _Part(BaseModel):
@@ -98,6 +97,9 @@ class Inventory(_Part):
 
 def parse_manifest(raw: bytes, digest: str) -> Manifest:
     """The manifest, or CheckpointFault: its digest must be that of its canonical JSON."""
+    if len(raw) > MANIFEST_BYTES_MAX:
+        most = f"{MANIFEST_BYTES_MAX} bytes are read"
+        raise CheckpointFault(f"the manifest of checkpoint {digest} is too large: at most {most}")
     try:
         manifest = Manifest.model_validate_json(raw)
         found = digest_of(manifest.model_dump(mode="json", by_alias=True, exclude_unset=True))

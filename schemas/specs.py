@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -101,10 +101,6 @@ class NodeSpec(BaseModel):
         if value not in INSTANCE_TYPES:
             raise ValueError(f"unknown instance type; known: {', '.join(INSTANCE_TYPES)}")
         return value
-
-    def model_dump_plain(self) -> dict[str, Any]:
-        """The spec as plain JSON values, under the names that users write."""
-        return self.model_dump(mode="json", by_alias=True)
 
 
 def revision_of(spec: NodeSpec, recreations: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas.checkpoints import Inventory, Manifest, mismatches, parse_manifest
+from schemas.checkpoints import MANIFEST_BYTES_MAX, Inventory, Manifest, mismatches, parse_manifest
 from schemas.errors import CheckpointFault
 from schemas.ids import canonical_json, digest_of
 from schemas.statuses import Reason
@@ -62,6 +62,12 @@ def test_fields_of_a_later_minor_format_take_part_in_the_digest() -> None:
 )
 def test_a_damaged_manifest_is_refused(raw: bytes) -> None:
     with pytest.raises(CheckpointFault):
+        parse_manifest(raw, digest_of(a_manifest()))
+
+
+def test_a_manifest_that_is_too_large_is_not_parsed() -> None:
+    raw = canonical_json(a_manifest()) + b" " * MANIFEST_BYTES_MAX
+    with pytest.raises(CheckpointFault, match="too large"):
         parse_manifest(raw, digest_of(a_manifest()))
 
 

@@ -28,7 +28,7 @@ def a_command(kind: str, *, number: int = 7, **fields: Any) -> AnyCommand:
 
 
 def spec_of(**changes: Any) -> dict[str, Any]:
-    return a_spec(**changes).model_dump_plain()
+    return a_spec(**changes).model_dump(mode="json", by_alias=True)
 
 
 def decided(node: Node | None, *commands: AnyCommand) -> Node:
