@@ -31,7 +31,8 @@ format: $(ready) ## Put the code into the house's format
 test: $(ready) ## The fast tier (under five minutes); says what it skipped and why
 	$(pytest) -m "not full and not kafka"
 
-test-all: $(ready) ## Everything: the wheel, other Pythons, what is slow
+test-all: $(ready) ## Everything: the wheel, a browser, other Pythons, what is slow
+	@.ci/packages chromium fonts-dejavu-core
 	$(pytest)
 
 bench-lifecycle: $(ready) ## Measure deploying, failing, recovering; prints the rows
