@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from docs import texts
+from docs.promises import promises_table
 from docs.render import comment, comments, fields, sentence, shown, table, words
 from schemas import commands, events, nodes
 from schemas.aliases import Alias
@@ -248,7 +249,17 @@ def settings_page() -> str:
     return page("Settings", "the `settings.py` of each service", *parts)
 
 
+def promises_page() -> str:
+    return page(
+        "What cellnode promises",
+        "`tests/e2e/test_promises.py`",
+        texts.PROMISES.strip(),
+        promises_table(),
+    )
+
+
 PAGES = {
+    "../promises.md": promises_page,
     "commands.md": commands_page,
     "events.md": events_page,
     "statuses.md": statuses_page,
@@ -261,7 +272,7 @@ def main() -> None:
     REFERENCE.mkdir(parents=True, exist_ok=True)
     for name, render in PAGES.items():
         (REFERENCE / name).write_text(render())
-        sys.stdout.write(f"docs/reference/{name}\n")
+        sys.stdout.write(f"{(REFERENCE / name).resolve().relative_to(ROOT)}\n")
 
 
 if __name__ == "__main__":

@@ -35,3 +35,8 @@ SETTINGS = """
 Settings are environment variables. One that starts with `CELLNODE_` and is not on this page stops
 the start of the process; the message names the nearest right one.
 """
+
+PROMISES = """
+The sentences that cellnode is judged by. What shows each of them is a test that runs the whole
+system as real processes and looks from outside; what no test shows yet is said in italics.
+"""

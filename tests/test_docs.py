@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from docs.generate import PAGES, REFERENCE
+from docs.promises import MISSING, PROMISES, shown_by
 from tests.sources import ROOT
 
 MARKDOWN = sorted(
@@ -81,6 +82,13 @@ def test_every_python_snippet_stands_in_an_example(path: Path) -> None:
     assert [
         snippet for snippet in snippets if not any(snippet in source for source in sources)
     ] == []
+
+
+def test_every_promise_is_shown_by_a_test_or_said_to_be_missing() -> None:
+    shown = shown_by()
+
+    assert [letter for letter in PROMISES if letter not in {*shown, *MISSING}] == []
+    assert not {*shown} - {*PROMISES}
 
 
 def test_the_rules_of_this_file_can_fail() -> None:
