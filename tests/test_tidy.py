@@ -54,6 +54,7 @@ BANNED: list[tuple[str, tuple[str, ...], tuple[str, ...], str]] = [
 BROAD_CATCHES = {
     "services/chassis/bus*.py": "one bad record must not stop the others: it is buried",
     "services/chassis/loops.py": "a bug in one pass is logged, and the next pass plans again",
+    "services/api/problems.py": "a bug behind one request is logged and answered as a problem",
     "cellnode/pin*.py": "what pickling a user's object raises is told beside the variable's name",
     "runtime/interpreter/*": "a user's cell may raise anything; the answer says what",
 }

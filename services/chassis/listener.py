@@ -18,7 +18,9 @@ async def listener(
     address: tuple[str, int], readiness: Readiness, metrics: Metrics
 ) -> AsyncIterator[str]:
     """Serve while inside; yields the address as `host:port`, with the port that was found."""
-    runner = web.AppRunner(_application(readiness, metrics), handle_signals=False, access_log=None)
+    application = web.Application()
+    application.add_routes(operator_routes(readiness, metrics))
+    runner = web.AppRunner(application, handle_signals=False, access_log=None)
     await runner.setup()
     try:
         site = web.TCPSite(runner, *address, shutdown_timeout=CLOSE_TIMEOUT_SECONDS)
@@ -29,7 +31,9 @@ async def listener(
         await runner.cleanup()
 
 
-def _application(readiness: Readiness, metrics: Metrics) -> web.Application:
+def operator_routes(readiness: Readiness, metrics: Metrics) -> list[web.RouteDef]:
+    """For a process whose own listener answers its operators, too."""
+
     async def livez(_: web.Request) -> web.Response:
         """The loop turns, so the process lives; Kafka, Redis and neighbours are not asked."""
         return web.Response(text="live\n")
@@ -40,8 +44,4 @@ def _application(readiness: Readiness, metrics: Metrics) -> web.Application:
     async def shown(_: web.Request) -> web.Response:
         return web.Response(body=metrics.text(), headers={"Content-Type": metrics.content_type})
 
-    application = web.Application()
-    application.router.add_get("/livez", livez)
-    application.router.add_get("/readyz", readyz)
-    application.router.add_get("/metrics", shown)
-    return application
+    return [web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", shown)]
