@@ -9,9 +9,9 @@ import pytest
 
 from cellnode.cli import main
 from cellnode.launcher import Addresses
-from cellnode.launcher_places import DataDirectory, DirectoryLock
-from cellnode.launcher_programs import ReservedPort, listen
-from cellnode.launcher_report import Report
+from cellnode.launcher.places import DataDirectory, DirectoryLock
+from cellnode.launcher.programs import ReservedPort, listen
+from cellnode.launcher.report import Report
 
 ADDRESSES = Addresses(
     gateway="http://127.0.0.1:8080",

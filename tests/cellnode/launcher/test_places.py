@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cellnode.launcher_places import (
+from cellnode.launcher.places import (
     SOCKET_PATH_BYTES_MAX,
     DataDirectory,
     DirectoryLock,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellnode.launcher_places import UpFailed
+from cellnode.launcher.places import UpFailed
 
 RESTART_SECONDS_FIRST = 0.05
 RESTART_SECONDS_MAX = 5.0

@@ -1,4 +1,4 @@
-"""`cellnode up`: the whole system on this machine, started inward-out and stopped outward-in.
+"""The whole system on this machine, started inward-out and stopped outward-in.
 
 What dies is started again; only the broker is not, since the log that it held is gone with it.
 """
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cellnode.launcher_child import Child, in_words, keep_running
-from cellnode.launcher_leftovers import end_instances
-from cellnode.launcher_places import DataDirectory, DirectoryLock, SocketPlace, UpFailed
-from cellnode.launcher_programs import (
+from cellnode.launcher.child import Child, in_words, keep_running
+from cellnode.launcher.leftovers import end_instances
+from cellnode.launcher.places import DataDirectory, DirectoryLock, SocketPlace, UpFailed
+from cellnode.launcher.programs import (
     CONTROL_SERVICES,
     Listener,
     ReservedPort,
@@ -27,7 +27,7 @@ from cellnode.launcher_programs import (
     redis_program,
     service_program,
 )
-from cellnode.launcher_ready import wait_until_ready
+from cellnode.launcher.ready import wait_until_ready
 
 REDIS_SOCKET = "redis.sock"
 BROKER_ADDRESS_FILE = "broker.address"

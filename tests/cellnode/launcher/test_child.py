@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from cellnode.launcher_child import LOG_BYTES_MAX, Child, Program, in_words, keep_running
-from cellnode.launcher_places import UpFailed
+from cellnode.launcher.child import LOG_BYTES_MAX, Child, Program, in_words, keep_running
+from cellnode.launcher.places import UpFailed
 from tests.e2e.waiting import until
 
 SLEEPS = "import time; time.sleep(60)"
@@ -78,7 +78,7 @@ def test_a_killed_launcher_takes_its_children_with_it(tmp_path: Path) -> None:
     """SIGKILL leaves it no time to stop anything, so the kernel has to do it."""
     source = f"""
 import asyncio, os, pathlib, sys
-from cellnode.launcher_child import Child, Program
+from cellnode.launcher.child import Child, Program
 async def main():
     program = Program("c", [sys.executable, "-c", {SLEEPS!r}], dict(os.environ), pathlib.Path("."))
     child = Child(program, pathlib.Path("c.log"))

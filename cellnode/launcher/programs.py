@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellnode.launcher_child import Program
-from cellnode.launcher_places import DataDirectory, UpFailed, packages_path
+from cellnode.launcher.child import Program
+from cellnode.launcher.places import DataDirectory, UpFailed, packages_path
 
 LOOPBACK = "127.0.0.1"
 BACKLOG = 4096  # Connections that wait in the kernel while a gateway is started again.

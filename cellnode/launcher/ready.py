@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from cellnode.launcher_child import Child
-from cellnode.launcher_places import UpFailed
+from cellnode.launcher.child import Child
+from cellnode.launcher.places import UpFailed
 
 READY_SECONDS_MAX = 30.0
 STARTS_MAX = 5  # A service that ends so often before it is ready will not become it.

@@ -22,7 +22,7 @@ class UpFailed(RuntimeError):
 
 def packages_path() -> Path:
     """The folder that holds `schemas`, `services` and `runtime`: in the wheel, or the checkout."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parent.parent
     for folder in (here / "_server", here.parent):
         if (folder / "services" / "__init__.py").is_file():
             return folder

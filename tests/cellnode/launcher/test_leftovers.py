@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cellnode.launcher_leftovers import end_instances, look_at
+from cellnode.launcher.leftovers import end_instances, look_at
 from tests.e2e.waiting import until
 
 SLEEPS = "import time; time.sleep(60)"

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TextIO
 
-from cellnode.launcher import Addresses
+from cellnode.launcher.launcher import Addresses
 
 _BOLD, _DIM, _GREEN, _CYAN, _OFF = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[36m", "\x1b[0m"
 
