@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, assert_never
 
@@ -20,23 +21,38 @@ from schemas.commands import (
     SuspendNode,
     invalid_field,
 )
-from schemas.errors import CommandIdReused, NameBusy, NotBuilt, StaleGeneration, UnknownNode
+from schemas.errors import (
+    CommandIdReused,
+    InvalidField,
+    NameBusy,
+    NotBuilt,
+    StaleGeneration,
+    UnknownNode,
+)
+from schemas.instance_types import INSTANCE_TYPES
 from schemas.nodes import RECENT_COMMANDS_MAX, Node, RecentCommand
 from schemas.specs import NodeSpec, revision_of
 
+STAYS_SUSPENDED = "The node stays suspended: no instance starts before ResumeNode."
 
-def decide(node: Node | None, command: AnyCommand, now: datetime) -> Node:
+
+def decide(
+    node: Node | None,
+    command: AnyCommand,
+    now: datetime,
+    instance_types: Collection[str] = INSTANCE_TYPES,
+) -> Node:
     """The node after the command; the same value if nothing changes.
 
     Raises a DomainError where the command is refused. `next_n`, terms and everything else that
-    is not the spec stay as they are.
+    is not the spec stay as they are. `instance_types` are the names that a new spec may use.
     """
     if (known := _repeat(node, command)) is not None:
         return known
     _check_generation(node, command)
     match command:
         case DeployNode():
-            return _deploy(node, command, now)
+            return _deploy(node, command, now, instance_types)
         case ScaleNode():
             return _scale(_existing(node, command), command, now)
         case RecreateNode():
@@ -47,10 +63,20 @@ def decide(node: Node | None, command: AnyCommand, now: datetime) -> Node:
             return (
                 existing if existing.deleting else _changed(existing, command, now, deleting=True)
             )
-        case SuspendNode() | ResumeNode() | ResetNode() | PutAlias() | DeleteAlias():
+        case SuspendNode():
+            return _suspended(_living(_existing(node, command)), command, now)
+        case ResumeNode():
+            return _resumed(_living(_existing(node, command)), command, now)
+        case ResetNode() | PutAlias() | DeleteAlias():
             raise NotBuilt(f"{command.kind} is known but this version cannot do it", field="kind")
         case _:
             assert_never(command)
+
+
+def remark(node: Node, command: AnyCommand) -> str:
+    """What the sender of an accepted command should know beside that; mostly nothing."""
+    starts_something = isinstance(command, DeployNode | ScaleNode | RecreateNode)
+    return STAYS_SUSPENDED if node.suspended and starts_something else ""
 
 
 def _repeat(node: Node | None, command: AnyCommand) -> Node | None:
@@ -95,14 +121,27 @@ def _living(node: Node) -> Node:
     return node
 
 
-def _deploy(node: Node | None, command: DeployNode, now: datetime) -> Node:
+def _deploy(
+    node: Node | None, command: DeployNode, now: datetime, instance_types: Collection[str]
+) -> Node:
+    """Only the spec is applied: what its owner has suspended stays suspended."""
     _refuse_unbuilt(command.spec)
+    if node is not None and _living(node).spec == command.spec:
+        return node
+    _check_type(command.spec, instance_types)
     if node is None:
         return _made(command, now)
-    living = _living(node)
-    return (
-        living if living.spec == command.spec else _changed(living, command, now, spec=command.spec)
-    )
+    return _changed(node, command, now, spec=command.spec)
+
+
+def _suspended(node: Node, command: SuspendNode, now: datetime) -> Node:
+    return node if node.suspended else _changed(node, command, now, suspended=True)
+
+
+def _resumed(node: Node, command: ResumeNode, now: datetime) -> Node:
+    if not node.suspended:
+        return node
+    return _changed(node, command, now, suspended=False, resumed_at=now)
 
 
 def _scale(node: Node, command: ScaleNode, now: datetime) -> Node:
@@ -131,6 +170,16 @@ def _refuse_unbuilt(spec: NodeSpec) -> None:
             )
 
 
+def _check_type(spec: NodeSpec, instance_types: Collection[str]) -> None:
+    """A new spec names a type that the operator offers; an old one may have lost its own."""
+    if spec.instance_type not in instance_types:
+        raise InvalidField(
+            f"spec.instance_type: there is no instance type {spec.instance_type!r}",
+            field="spec.instance_type",
+            remedy=f"use one of {', '.join(sorted(instance_types))}",
+        )
+
+
 def _made(command: DeployNode, now: datetime) -> Node:
     return Node(
         id=command.id,
@@ -149,17 +198,21 @@ def _made(command: DeployNode, now: datetime) -> Node:
 
 
 def _changed(node: Node, command: AnyCommand, now: datetime, **changes: Any) -> Node:
-    """One generation further; a new spec or recreation also means a new revision."""
+    """One generation further; a new spec or recreation also means a new revision.
+
+    A new revision, and a node that is resumed, owe nothing to the failures of before.
+    """
     generation = node.generation + 1
     recent = (*node.recent_commands, _recent(command, generation))[-RECENT_COMMANDS_MAX:]
     spec = changes.get("spec", node.spec)
     recreations = changes.get("recreations", node.recreations)
     revision = revision_of(spec, recreations)
     fresh_start = {"failures_in_a_row": 0, "create_not_before": None}
+    is_fresh = revision != node.revision or "resumed_at" in changes
     return node.model_copy(
         update={
             **changes,
-            **(fresh_start if revision != node.revision else {}),
+            **(fresh_start if is_fresh else {}),
             "id": command.id,
             "at": now,
             "generation": generation,

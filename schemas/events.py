@@ -25,6 +25,7 @@ class CommandAccepted(TableRecord):
     digest: Digest  # Of the command's body.
     generation: int = Field(ge=0)
     changed: bool
+    sentence: str = ""  # What the sender should know beside that it was accepted.
 
 
 class CommandRejected(TableRecord):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from schemas.statuses import InstanceStatus, NodeStatus
 from schemas.topics import Topic
 
 RECENT_COMMANDS_MAX = 16
+STARTS_FROM = frozenset({NodeStatus.CREATED, NodeStatus.SUSPENDED})
 
 
 class RecentCommand(BaseModel):
@@ -45,11 +47,17 @@ class Node(TableRecord):
     create_not_before: AwareDatetime | None = None  # Growing delay after failures.
     created_at: AwareDatetime
     generation_at: AwareDatetime  # When this generation was accepted.
+    resumed_at: AwareDatetime | None = None  # When it was last started again after a suspension.
     actor: str = ""
     recent_commands: tuple[RecentCommand, ...] = ()
 
     def instance_id(self, n: int) -> InstanceId:
         return instance_id(self.node, self.uid, n)
+
+    @property
+    def starting_at(self) -> datetime:
+        """Since when its first healthy instances are waited for."""
+        return self.resumed_at or self.created_at
 
     @property
     def instances_wanted(self) -> int:
@@ -61,8 +69,9 @@ def node_status(
 ) -> NodeStatus:
     """What the instances of the node's current revision add up to. Pure.
 
-    `instances` are the statuses that count (old revisions still serve and count as healthy);
-    CREATED lasts until first healthy or first in trouble, or `overdue` to start.
+    `instances` are the statuses that count (old revisions still serve and count as healthy).
+    CREATED, and SUSPENDED of a node that is resumed, last until it is first healthy or first in
+    trouble, or `overdue` to start.
     """
     if node.deleting or before is NodeStatus.DELETING:
         return NodeStatus.DELETING
@@ -71,6 +80,6 @@ def node_status(
     if list(instances).count(InstanceStatus.HEALTHY) >= node.spec.instances.min:
         return NodeStatus.HEALTHY
     in_trouble = overdue or InstanceStatus.UNHEALTHY in instances
-    if before is NodeStatus.CREATED and not in_trouble:
-        return NodeStatus.CREATED
+    if before in STARTS_FROM and not in_trouble:
+        return before
     return NodeStatus.UNHEALTHY

@@ -9,12 +9,11 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    field_validator,
     model_validator,
 )
 
 from schemas.ids import Digest, digest_of, floats_as_text
-from schemas.instance_types import INSTANCE_TYPES
+from schemas.instance_types import InstanceTypeName
 from schemas.signatures import Variables
 
 CELL_CHARACTERS_MAX = 256 * 1024
@@ -80,7 +79,7 @@ class NodeSpec(BaseModel):
     inputs: Variables = ()
     outputs: Variables = ()
     instances: Instances = Instances()
-    instance_type: str = "small"
+    instance_type: InstanceTypeName = "small"  # Which there are is the operator's table.
     environment: Environment = "here"
     state: Literal["shared", "fresh"] = "shared"
     idempotent: bool = False  # A request may be executed twice: it is sent again after a failure.
@@ -94,13 +93,6 @@ class NodeSpec(BaseModel):
         default_factory=dict, max_length=ENVIRONMENT_VARIABLES_MAX
     )
     secrets: tuple[EnvironmentVariable, ...] = Field(default=(), max_length=64)
-
-    @field_validator("instance_type")
-    @classmethod
-    def _known_type(cls, value: str) -> str:
-        if value not in INSTANCE_TYPES:
-            raise ValueError(f"unknown instance type; known: {', '.join(INSTANCE_TYPES)}")
-        return value
 
 
 def revision_of(spec: NodeSpec, recreations: int) -> str:

@@ -31,7 +31,9 @@ class NodeStatus(str, Enum):
     CREATED = "CREATED"  # Just made: until first healthy or first in trouble.
     HEALTHY = "HEALTHY"  # The healthy instances reach the minimum.
     UNHEALTHY = "UNHEALTHY"  # Fewer than the minimum.
-    SUSPENDED = "SUSPENDED"  # Stopped by its owner; the spec is kept.
+    SUSPENDED = (
+        "SUSPENDED"  # Stopped by its owner, spec kept; resumed: until healthy or in trouble.
+    )
     DELETING = "DELETING"  # Being removed.
 
 
@@ -85,6 +87,7 @@ class Reason(str, Enum):
     PYTHON_MISMATCH = "PYTHON_MISMATCH"
     PACKAGE_MISSING = "PACKAGE_MISSING"
     PACKAGE_MISMATCH = "PACKAGE_MISMATCH"
+    INSTANCE_TYPE_UNKNOWN = "INSTANCE_TYPE_UNKNOWN"
     PROVIDER_FAILED = "PROVIDER_FAILED"
     LOAD_FAILED = "LOAD_FAILED"
     START_TIMEOUT = "START_TIMEOUT"
@@ -105,7 +108,8 @@ class Reason(str, Enum):
     DEPLOYED = "DEPLOYED"
     ENOUGH_HEALTHY = "ENOUGH_HEALTHY"
     TOO_FEW_HEALTHY = "TOO_FEW_HEALTHY"
-    SUSPENDED_BY_OWNER = "SUSPENDED_BY_OWNER"
+    SUSPENDED_BY_OWNER = "SUSPENDED_BY_OWNER"  # Also of its instances, on their way out.
+    RESUMED = "RESUMED"
 
 
 SENTENCES: Mapping[Reason, str] = {
@@ -121,6 +125,7 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.PYTHON_MISMATCH: "The checkpoint was pinned by another Python than the node's.",
     Reason.PACKAGE_MISSING: "A package that the checkpoint needs is not installed.",
     Reason.PACKAGE_MISMATCH: "A package is installed in another version than was pinned.",
+    Reason.INSTANCE_TYPE_UNKNOWN: "The node's instance type is no longer offered here.",
     Reason.PROVIDER_FAILED: "The provider could not make the VM.",
     Reason.LOAD_FAILED: "Loading the checkpoint or the cell failed.",
     Reason.START_TIMEOUT: "The instance was not ready within its start timeout.",
@@ -138,7 +143,8 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.DEPLOYED: "The node was just deployed; none of its instances is healthy yet.",
     Reason.ENOUGH_HEALTHY: "The healthy instances reach the node's minimum.",
     Reason.TOO_FEW_HEALTHY: "Fewer instances are healthy than the node's minimum.",
-    Reason.SUSPENDED_BY_OWNER: "The node was suspended; its spec is kept.",
+    Reason.SUSPENDED_BY_OWNER: "The node was suspended by its owner; its spec is kept.",
+    Reason.RESUMED: "The node was resumed; its instances start, and none is healthy yet.",
 }
 
 

@@ -27,6 +27,7 @@ START_FAULTS = frozenset(
         Reason.PYTHON_MISMATCH,
         Reason.PACKAGE_MISSING,
         Reason.PACKAGE_MISMATCH,
+        Reason.INSTANCE_TYPE_UNKNOWN,
         Reason.PROVIDER_FAILED,
         Reason.START_TIMEOUT,
     }

@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from schemas.commands import AnyCommand
+from schemas.decisions import remark
 from schemas.errors import CommandIdReused, DomainError, InvalidField
 from schemas.events import CommandAccepted, CommandRejected
 from schemas.ids import DEFAULT_PROJECT, NodeName, ProjectName, digest_of, floats_as_text
@@ -55,6 +56,7 @@ def accepted(command: AnyCommand, node: Node, now: datetime, *, changed: bool) -
         digest=command.digest(),
         generation=node.generation,
         changed=changed,
+        sentence=remark(node, command),
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.commands import AnyCommand, parse_command
-from schemas.decisions import decide
+from schemas.decisions import STAYS_SUSPENDED, decide, remark
 from schemas.errors import (
     CommandIdReused,
     DomainError,
@@ -109,7 +109,126 @@ def test_a_deleted_name_is_busy_until_it_is_gone() -> None:
             decide(node, command, NOON)
 
 
-@pytest.mark.parametrize("kind", ["ScaleNode", "RecreateNode", "DeleteNode"])
+def test_suspending_keeps_the_spec_and_wants_no_instances_until_it_is_resumed() -> None:
+    node = a_node(instances={"want": 3})
+    suspended = decided(node, a_command("SuspendNode"))
+    resumed = decide(suspended, a_command("ResumeNode", number=8), after(60))
+
+    assert (suspended.suspended, suspended.instances_wanted, suspended.generation) == (True, 0, 2)
+    assert (resumed.suspended, resumed.instances_wanted, resumed.generation) == (False, 3, 3)
+    assert resumed.spec == suspended.spec == node.spec
+    assert resumed.revision == suspended.revision == node.revision
+    assert (node.starting_at, resumed.starting_at) == (NOON, after(60))
+
+
+def test_suspending_twice_and_resuming_what_runs_change_nothing() -> None:
+    node = a_node()
+    suspended = decided(node, a_command("SuspendNode"))
+
+    assert decide(suspended, a_command("SuspendNode", number=8), after(1)) is suspended
+    assert decide(node, a_command("ResumeNode", number=8), after(1)) is node
+
+
+@pytest.mark.parametrize("kind", ["SuspendNode", "ResumeNode"])
+def test_a_node_that_is_being_deleted_is_neither_suspended_nor_resumed(kind: str) -> None:
+    with pytest.raises(NameBusy):
+        decided(a_node(), a_command("DeleteNode"), a_command(kind, number=8))
+
+
+def test_a_resumed_node_owes_nothing_to_the_failures_of_before() -> None:
+    failed = {"failures_in_a_row": 7, "create_not_before": after(300)}
+    suspended = decided(a_node().model_copy(update=failed), a_command("SuspendNode"))
+    resumed = decided(suspended, a_command("ResumeNode", number=8))
+
+    assert suspended.failures_in_a_row == 7
+    assert (resumed.failures_in_a_row, resumed.create_not_before) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("command", "is_new_revision"),
+    [
+        (a_deploy(number=9, cell="y = 0"), True),
+        (a_command("ScaleNode", number=9, want=5), False),
+        (a_command("RecreateNode", number=9), True),
+    ],
+)
+def test_what_changes_a_suspended_node_leaves_it_suspended_and_says_so(
+    command: AnyCommand, is_new_revision: bool
+) -> None:
+    suspended = decided(a_node(), a_command("SuspendNode"))
+    changed = decided(suspended, command)
+
+    assert (changed.suspended, changed.instances_wanted, changed.generation) == (True, 0, 3)
+    assert (changed.revision != suspended.revision) is is_new_revision
+    assert remark(changed, command) == STAYS_SUSPENDED
+    assert remark(decided(a_node(), command), command) == ""
+
+
+def test_a_suspended_node_can_be_deleted() -> None:
+    node = decided(a_node(), a_command("SuspendNode"), a_command("DeleteNode", number=8))
+
+    assert (node.deleting, node.instances_wanted) == (True, 0)
+    assert remark(node, a_command("DeleteNode", number=8)) == ""
+
+
+def test_an_instance_type_that_the_operator_does_not_offer_is_refused_naming_the_offered() -> None:
+    with pytest.raises(InvalidField) as refusal:
+        decide(None, a_deploy(instance_type="huge"), NOON, {"tiny", "small"})
+
+    assert refusal.value.field == "spec.instance_type"
+    assert "'huge'" in refusal.value.sentence
+    assert refusal.value.remedy == "use one of small, tiny"
+    assert decide(None, a_deploy(instance_type="huge"), NOON, {"huge"}).generation == 1
+
+
+def test_a_node_whose_type_is_offered_no_more_can_do_all_but_get_a_new_spec_of_that_type() -> None:
+    node = decide(None, a_deploy(instance_type="huge"), NOON, {"huge"})
+    left = {"small"}
+
+    assert decide(node, a_deploy(number=2, instance_type="huge"), NOON, left) is node
+    for number, kind in enumerate(("SuspendNode", "ResumeNode", "RecreateNode", "DeleteNode"), 3):
+        node = decide(node, a_command(kind, number=number), NOON, left)
+    assert node.generation == 5
+    node = decide(None, a_deploy(instance_type="huge"), NOON, {"huge"})
+    with pytest.raises(InvalidField):
+        decide(node, a_deploy(number=8, instance_type="huge", cell="y = 0"), NOON, left)
+    assert decide(node, a_deploy(number=9), NOON, left).spec.instance_type == "small"
+
+
+CHANGING = ("DeployNode", "ScaleNode", "SuspendNode", "ResumeNode", "RecreateNode", "DeleteNode")
+
+
+@given(st.lists(st.tuples(st.sampled_from(CHANGING), st.integers(1, 4)), max_size=30))
+def test_whatever_is_commanded_the_node_is_as_the_last_accepted_commands_say(
+    told: list[tuple[str, int]],
+) -> None:
+    """Against a model of three facts: is it suspended, is it going, how many are wanted."""
+    node, is_suspended, is_going, want = a_node(), False, False, 1
+    for number, (kind, value) in enumerate(told, 100):
+        command = _to(kind, number, value)
+        if is_going and kind != "DeleteNode":
+            with pytest.raises(NameBusy):
+                decide(node, command, NOON)
+            continue
+        before, node = node, decide(node, command, after(number))
+        is_suspended = {"SuspendNode": True, "ResumeNode": False}.get(kind, is_suspended)
+        is_going = is_going or kind == "DeleteNode"
+        want = value if kind in {"DeployNode", "ScaleNode"} else want
+        assert (node.suspended, node.deleting) == (is_suspended, is_going)
+        assert node.instances_wanted == (0 if is_suspended or is_going else want)
+        assert (node.generation - before.generation) == (node is not before)
+        assert node.uid == before.uid
+
+
+def _to(kind: str, number: int, value: int) -> AnyCommand:
+    if kind == "DeployNode":
+        return a_deploy(number=number, instances={"want": value})
+    return a_command(kind, number=number, **({"want": value} if kind == "ScaleNode" else {}))
+
+
+@pytest.mark.parametrize(
+    "kind", ["ScaleNode", "RecreateNode", "SuspendNode", "ResumeNode", "DeleteNode"]
+)
 def test_a_command_to_an_unknown_node_is_refused(kind: str) -> None:
     fields = {"want": 2} if kind == "ScaleNode" else {}
     with pytest.raises(UnknownNode) as refusal:
@@ -117,7 +236,7 @@ def test_a_command_to_an_unknown_node_is_refused(kind: str) -> None:
     assert refusal.value.field == "node"
 
 
-@pytest.mark.parametrize("kind", ["SuspendNode", "ResumeNode", "ResetNode", "DeleteAlias"])
+@pytest.mark.parametrize("kind", ["ResetNode", "DeleteAlias"])
 def test_what_is_known_but_not_built_is_refused_with_that_reason(kind: str) -> None:
     with pytest.raises(NotBuilt):
         decide(a_node(), a_command(kind), NOON)
@@ -186,7 +305,7 @@ def test_an_invalid_command_names_the_field_and_a_remedy(body: dict[str, Any], f
     [
         ({"checkpoint": "abc"}, "spec.checkpoint"),
         ({"instances": {"min": 3, "want": 1}}, "spec.instances"),
-        ({"instance_type": "huge"}, "spec.instance_type"),
+        ({"instance_type": "Huge!"}, "spec.instance_type"),
         ({"inputs": ["x", "x"]}, "spec.inputs"),
         ({"inputs": ["not a name"]}, "spec.inputs.0.name"),
         ({"probe": {"fails": 0}}, "spec.probe.fails"),

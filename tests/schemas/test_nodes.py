@@ -31,13 +31,24 @@ def of_two(**changes: bool) -> Node:
         ([In.HEALTHY, In.HEALTHY, In.UNHEALTHY], N.UNHEALTHY, False, N.HEALTHY),
         ([In.HEALTHY, In.DELETING, In.CREATED], N.HEALTHY, False, N.UNHEALTHY),
         ([In.HEALTHY, In.HEALTHY], N.SUSPENDED, False, N.HEALTHY),
-        ([], N.SUSPENDED, False, N.UNHEALTHY),
+        ([], N.SUSPENDED, False, N.SUSPENDED),
+        ([In.DELETING, In.PREPARING, In.HEALTHY], N.SUSPENDED, False, N.SUSPENDED),
+        ([In.DELETING, In.PREPARING, In.HEALTHY], N.SUSPENDED, True, N.UNHEALTHY),
+        ([In.HEALTHY, In.UNHEALTHY], N.SUSPENDED, False, N.UNHEALTHY),
     ],
 )
 def test_healthy_exactly_at_the_minimum_not_one_less(
     instances: list[InstanceStatus], before: NodeStatus, overdue: bool, expected: NodeStatus
 ) -> None:
     assert node_status(of_two(), instances, before, overdue) is expected
+
+
+@pytest.mark.parametrize("before", [one for one in N if one is not N.DELETING])
+def test_a_suspended_node_is_suspended_at_once_whatever_its_instances_are(
+    before: NodeStatus,
+) -> None:
+    for mix in product(InstanceStatus, repeat=2):
+        assert node_status(of_two(suspended=True), mix, before, True) is N.SUSPENDED
 
 
 def test_only_legal_moves_are_ever_made() -> None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from schemas.http import BODY_BYTES_MAX
-from schemas.instance_types import INSTANCE_TYPES
+from schemas.instance_types import InstanceType
 from schemas.signatures import Variable
 from services.provisioner.providers import Order
 
 WAITING_MAX = 16  # Requests that an agent holds beside the one that runs.
 
 
-def description(order: Order) -> dict[str, Any]:
+def description(order: Order, kind: InstanceType) -> dict[str, Any]:
     """The part of `instance.json` that comes from the node."""
     spec = order.spec
-    limits = asdict(INSTANCE_TYPES[spec.instance_type])
-    del limits["units_per_hour"]
     return {
         "instance": order.instance,
         "place": order.place,
@@ -28,7 +25,7 @@ def description(order: Order) -> dict[str, Any]:
         "state": spec.state,
         "env": spec.env,
         "deadline_seconds": spec.deadline_seconds,
-        "limits": limits,
+        "limits": kind.model_dump(exclude={"units_per_hour"}),
         "waiting_max": WAITING_MAX,
         "body_bytes_max": BODY_BYTES_MAX,
     }

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from schemas.checkpoints import Manifest
 from schemas.errors import DomainError, TransientError
 from schemas.ids import DEFAULT_PROJECT
+from schemas.instance_types import INSTANCE_TYPES, InstanceType
 from schemas.instances import Exit, Handle, Instance
 from schemas.specs import NodeSpec
+from schemas.statuses import Reason
 from services.chassis.clock import Clock
 from services.chassis.telemetry import logger
 from services.provisioner.providers import (
@@ -25,6 +27,7 @@ from services.provisioner.providers import (
     OnExit,
     Order,
     ProviderFailed,
+    Refused,
     Vm,
 )
 from services.provisioner.providers.descriptions import description, node_of
@@ -57,6 +60,7 @@ class LocalSettings:
     cache_bytes_max: int = 20 * 1024**3
     drain_seconds_min: float = 5.0
     drain_seconds_max: float = 30.0
+    instance_types: Mapping[str, InstanceType] = field(default_factory=lambda: INSTANCE_TYPES)
 
 
 class LocalProvider:
@@ -92,11 +96,12 @@ class LocalProvider:
         directory = InstanceDirectory(self._root / order.instance)
         if (agent := await self._present(directory)) is not None:
             return self._watched(directory, agent)
+        kind = self._type_of(order.spec)
         self._reserve(order.instance)
         try:
             manifest = await self._fitting.of(order.spec)
             async with self._starting:
-                agent = await self._start(directory, self._described(order, manifest))
+                agent = await self._start(directory, self._described(order, kind, manifest))
         finally:
             self._reserved.discard(order.instance)
         log.info("vm made", node=order.place, instance=order.instance, pid=agent.pid)
@@ -173,9 +178,20 @@ class LocalProvider:
             raise NoCapacity(f"there are {len(taken)} instances of {self._settings.instances_max}")
         self._reserved.add(instance)
 
-    def _described(self, order: Order, manifest: Manifest) -> dict[str, Any]:
+    def _type_of(self, spec: NodeSpec) -> InstanceType:
+        """The operator may have taken a type away that a node still names."""
+        offered = self._settings.instance_types
+        if (kind := offered.get(spec.instance_type)) is None:
+            raise Refused(
+                Reason.INSTANCE_TYPE_UNKNOWN,
+                f"there is no instance type {spec.instance_type!r}; there are: "
+                f"{', '.join(sorted(offered))}; deploy the node with one of them",
+            )
+        return kind
+
+    def _described(self, order: Order, kind: InstanceType, manifest: Manifest) -> dict[str, Any]:
         return {
-            **description(order),
+            **description(order, kind),
             "installation": self.identity.installation,
             "store": str(self._fitting.cache),
             "python": manifest.python.executable,
