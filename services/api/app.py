@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from services.api import instance_types
+from services.api import documents, instance_types
 from services.api.operations import Operation
 from services.api.parts import Parts
 from services.api.problems import add_request_id, problem_middleware
@@ -24,9 +24,10 @@ log = logger("api.app")
 
 def operations(parts: Parts) -> list[Operation]:
     """All of them; a new noun is one more line here."""
-    return [
+    nouns = [
         *instance_types.operations(parts),
     ]
+    return [*nouns, *documents.operations(nouns)]
 
 
 @asynccontextmanager

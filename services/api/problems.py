@@ -15,7 +15,7 @@ from schemas.views import ProblemView
 from services.chassis.clock import Clock
 from services.chassis.telemetry import bound, logger, span, trace_headers
 
-REQUEST_ID = "request_id"
+REQUEST_ID = web.RequestKey("request_id", str)
 RETRY_AFTER_SECONDS = 1
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _CODES_OF_HTTP = {
@@ -98,7 +98,7 @@ def trace_id() -> str | None:
 
 def request_id_of(request: web.Request) -> str:
     """Set by the middleware on every request."""
-    return str(request[REQUEST_ID])
+    return request[REQUEST_ID]
 
 
 def problem_middleware(clock: Clock) -> Any:

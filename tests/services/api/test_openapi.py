@@ -1,0 +1,163 @@
+"""The api's own documents: whole, valid, true to the routes, made without a running service."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from openapi_spec_validator import validate
+from pydantic import BaseModel
+
+from schemas.instances import FactKind
+from services.api import asyncapi
+from services.api.app import application, operations
+from services.api.openapi_examples import EXAMPLES
+from services.api.written import unconnected, written
+from tests.builders import an_id
+
+GOLDEN = Path(__file__).parent.parent.parent / "schemas" / "golden"
+OF_OPERATORS = {"/livez", "/readyz", "/metrics"}
+
+
+@pytest.fixture(scope="module")
+def openapi() -> dict[str, Any]:
+    return written()
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[TestClient[web.Request, web.Application]]:
+    """The api's routes before nothing: documents need neither Kafka nor Redis."""
+    parts = unconnected()
+    async with TestClient(TestServer(application(parts, operations(parts)))) as made:
+        yield made
+
+
+def described(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), path, operation
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        for name, value in part.items():
+            if name == "$ref" and isinstance(value, str):
+                yield value
+            else:
+                yield from references(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from references(value)
+
+
+def found_at(document: Any, reference: str) -> bool:
+    for name in reference.removeprefix("#/").split("/"):
+        if name not in document:
+            return False
+        document = document[name]
+    return True
+
+
+def test_the_document_is_valid_openapi(openapi: dict[str, Any]) -> None:
+    validate(openapi)
+
+    assert openapi["openapi"].startswith("3.1")
+
+
+async def test_every_route_is_in_the_document_and_nothing_else_is(openapi: dict[str, Any]) -> None:
+    parts = unconnected()
+    routes = application(parts, operations(parts)).router.routes()
+    known = {
+        (route.method, route.resource.canonical)
+        for route in routes
+        if route.resource is not None and route.resource.canonical not in OF_OPERATORS
+    }
+
+    assert known == {(method, path) for method, path, _ in described(openapi)}
+
+
+def test_every_operation_can_be_named_in_a_program(openapi: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for _, _, operation in described(openapi)]
+
+    assert len(set(ids)) == len(ids)
+    assert [id for id in ids if not re.fullmatch(r"[a-z][A-Za-z0-9]+", id)] == []
+
+
+def test_every_reference_leads_somewhere(openapi: dict[str, Any]) -> None:
+    for document in (openapi, asyncapi.document()):
+        assert [one for one in references(document) if not found_at(document, one)] == []
+
+
+def test_every_answer_tells_the_request_id_and_every_problem_its_codes(
+    openapi: dict[str, Any],
+) -> None:
+    for method, path, operation in described(openapi):
+        for status, answer in operation["responses"].items():
+            assert "X-Request-ID" in answer["headers"], (method, path, status)
+            is_problem = "application/problem+json" in answer.get("content", {})
+            assert is_problem is (int(status) >= 400), (method, path, status)
+
+
+def test_every_example_is_what_its_model_takes(openapi: dict[str, Any]) -> None:
+    models = {kind.__name__: kind for kind in BaseModel.__subclasses__()}
+    for kind in list(models.values()):
+        models.update({child.__name__: child for child in kind.__subclasses__()})
+        for child in kind.__subclasses__():
+            models.update({each.__name__: each for each in child.__subclasses__()})
+
+    for name, example in EXAMPLES.items():
+        models[name].model_validate_json(json.dumps(example))
+        schema = {"$ref": f"#/components/schemas/{name}", "components": openapi["components"]}
+        if name in openapi["components"]["schemas"]:
+            Draft202012Validator(schema).validate(example)
+
+
+def test_fields_are_explained(openapi: dict[str, Any]) -> None:
+    fields = openapi["components"]["schemas"]["NodeStatusChanged"]["properties"]
+
+    assert fields["healthy"]["description"] == "All healthy instances."
+    assert "term" not in fields
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/v1/openapi.json", "/v1/asyncapi.json"])
+async def test_a_document_that_the_caller_has_is_not_sent_again(
+    client: TestClient[web.Request, web.Application], path: str
+) -> None:
+    first = await client.get(path)
+    document = await first.json()
+    again = await client.get(path, headers={"If-None-Match": first.headers["ETag"]})
+
+    assert (first.status, again.status, await again.text()) == (200, 304, "")
+    assert document == (asyncapi.document() if "async" in path else written())
+
+
+def of_the_bus() -> list[Path]:
+    """The samples of records; marks of a partition's writer are nobody's else."""
+    marks = {"Owner", "Complete"}
+    return [path for path in sorted(GOLDEN.glob("*.json")) if path.stem not in marks]
+
+
+@pytest.mark.parametrize("path", of_the_bus(), ids=lambda path: path.stem)
+def test_records_of_the_bus_are_as_the_asyncapi_document_says(path: Path) -> None:
+    sample = json.loads(path.read_text())
+    document = asyncapi.document()
+    kind = "Instance" if sample["kind"] in get_args(FactKind) else sample["kind"]
+    payload = document["components"]["messages"][kind]["payload"]
+
+    Draft202012Validator({**payload, "components": document["components"]}).validate(sample)
+
+
+def test_a_command_by_names_alone_is_in_the_asyncapi_document() -> None:
+    spec = {"checkpoint": "c" * 64, "cell": "y = x", "inputs": ["x"], "outputs": ["y"]}
+    command = {"kind": "DeployNode", "id": str(an_id(1)), "node": "digits", "spec": spec}
+    document = asyncapi.document()
+    payload = {"$ref": "#/components/schemas/DeployNode", "components": document["components"]}
+
+    Draft202012Validator(payload).validate(command)
