@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from services.api import documents, instance_types
+from services.api import blobs, checkpoints, documents, instance_types, pins
 from services.api.operations import Operation
 from services.api.parts import Parts
 from services.api.problems import add_request_id, problem_middleware
+from services.api.projection import Projection
 from services.api.requests import answering
 from services.api.settings import ApiSettings
+from services.api.storing import storing
 from services.chassis.bus import Bus
 from services.chassis.listener import operator_routes
 from services.chassis.process import Process
@@ -26,6 +28,9 @@ def operations(parts: Parts) -> list[Operation]:
     """All of them; a new noun is one more line here."""
     nouns = [
         *instance_types.operations(parts),
+        *blobs.operations(parts),
+        *checkpoints.operations(parts),
+        *pins.operations(parts),
     ]
     return [*nouns, *documents.operations(nouns)]
 
@@ -36,8 +41,13 @@ async def wired(process: Process[ApiSettings]) -> AsyncIterator[None]:
     settings = process.settings
     redis_timeout = settings.redis_timeout_seconds
     bus = Bus(process)
-    async with connected(settings.redis_url, timeout_seconds=redis_timeout) as redis:
-        parts = Parts(process, bus, redis)
+    async with (
+        connected(settings.redis_url, timeout_seconds=redis_timeout) as redis,
+        storing(process) as store,
+    ):
+        partitions = settings.cellnode_partitions
+        projection = Projection(redis, partitions, timeout_seconds=redis_timeout)
+        parts = Parts(process, bus, redis, store, projection)
         async with _listening(application(parts, operations(parts)), process), bus:
             yield
 

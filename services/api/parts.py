@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from services.api.projection import Projection
 from services.api.settings import ApiSettings
+from services.api.store import Store
 from services.chassis.bus import Bus
 from services.chassis.clock import Clock
 from services.chassis.process import Process
@@ -29,6 +31,8 @@ class Parts:
     process: Process[ApiSettings]
     bus: Bus
     redis: Redis
+    store: Store
+    projection: Projection
 
     @property
     def settings(self) -> ApiSettings:

@@ -6,44 +6,35 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from schemas.errors import Error
+from services.api.problems import ApiProblem
 
 READ_ONLY = 0o444
 READ_WRITE = 0o644
 NEW_PREFIX = ".new-"
-LOCK_SECONDS_MAX = 10.0
+LOCK_SECONDS_MAX = 10.0  # For the books to be free.
 _LOCK_LOOK_SECONDS = 0.02
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-class StoreFault(Error):
-    """The store cannot do it, or may not; `code` names the problem."""
-
-    def __init__(self, code: str, sentence: str, **members: Any) -> None:
-        super().__init__(sentence)
-        self.code = code
-        self.sentence = sentence
-        self.members = members
-
-
 @contextlib.contextmanager
-def told_as_faults(directory: Path) -> Iterator[None]:
+def told_as_problems(directory: Path) -> Iterator[None]:
     """What the operating system refuses, told with a remedy."""
     try:
         yield
     except OSError as error:
         why = error.strerror or str(error)
         if error.errno in _FULL:
-            remedy = "free some, or have checkpoints removed that nobody needs"
-            raise StoreFault("store-full", f"{why}: {remedy}") from error
-        remedy = f"let the api read and write the directory {directory}"
-        raise StoreFault("store-unavailable", f"{why}; {remedy}") from error
+            remedy = "remove checkpoints that nobody needs, or give the store more room"
+            raise ApiProblem("store-full", f"the store: {why}", remedy=remedy) from error
+        remedy = f"let the api read and write {directory}"
+        raise ApiProblem("store-unavailable", f"the store: {why}", remedy=remedy) from error
 
 
 def write_whole(path: Path, data: bytes, mode: int) -> None:
@@ -106,6 +97,10 @@ def files(folder: Path) -> Iterator[os.DirEntry[str]]:
         return
 
 
+def is_digest(text: str) -> bool:
+    return _DIGEST.fullmatch(text) is not None
+
+
 class Lock:
     """One change of the books at a time, among threads and among processes."""
 
@@ -139,5 +134,6 @@ class Lock:
         raise _busy()
 
 
-def _busy() -> StoreFault:
-    return StoreFault("store-unavailable", "somebody else changes the store; try again")
+def _busy() -> ApiProblem:
+    sentence = f"somebody else has been changing the store for {LOCK_SECONDS_MAX:g} s"
+    return ApiProblem("store-unavailable", sentence, remedy="try again soon")

@@ -1,4 +1,4 @@
-"""Blobs on their way: what has arrived lies in the store's `uploads` until it is whole and right."""
+"""Blobs on their way: what has arrived lies in `uploads` until it is whole and right."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from services.api.store_files import READ_ONLY, StoreFault, make_folder, size_of, sync_folder
+from services.api.problems import ApiProblem
+from services.api.store_files import READ_ONLY, make_folder, size_of, sync_folder
 
 SYNC_BYTES = 64 * 1024 * 1024  # Written back this often, so that the end need not wait for all.
 READ_BYTES = 1024 * 1024
 REMEMBERED_MAX = 64  # Digests under way; of others the file is read again.
 OPENINGS_MAX = 5
+
+
+# A file as it was: inode, size, time of change.
+_State = tuple[int, int, int]
 
 
 class Upload:
@@ -24,7 +29,7 @@ class Upload:
         self.received = received
         self._fd = fd
         self._path = path
-        self._digest = digest
+        self._digest: Any = digest  # None: not that of the file any more.
         self._synced = received
 
     @property
@@ -32,24 +37,30 @@ class Upload:
         return self._path.name
 
     def write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
+        try:
+            self._write(memoryview(data))
+        except OSError:
+            self.drop()  # Its room is needed more than what it holds.
+            raise
         self._digest.update(data)
         self.received += len(data)
         if self.received - self._synced >= SYNC_BYTES:
             os.fdatasync(self._fd)
             self._synced = self.received
 
+    def _write(self, view: memoryview) -> None:
+        while view:
+            view = view[os.write(self._fd, view) :]
+
     def finish(self, target: Path) -> None:
         """Give it its place if it is what its name says; else nothing of it is kept."""
         found = self._digest.hexdigest()
         if found != self.sha256:
             self.drop()
-            raise StoreFault(
+            raise ApiProblem(
                 "digest-mismatch",
-                f"{self.received} bytes arrived with the digest {found}; nothing of them is kept, "
-                "send the blob again from its start",
+                f"{self.received} bytes arrived with the digest {found}; none of them is kept",
+                remedy="send the blob again from its start",
             )
         os.fchmod(self._fd, READ_ONLY)
         os.fsync(self._fd)
@@ -60,15 +71,19 @@ class Upload:
 
     def back_to(self, received: int) -> None:
         """Forget what was written after this; it is not known to be the blob's."""
+        self._digest = None
         os.ftruncate(self._fd, received)
 
     def drop(self) -> None:
+        self._digest = None
         self._path.unlink(missing_ok=True)
 
-    def close(self) -> Any:
-        """Let go of the file; others may go on with it."""
-        os.close(self._fd)
-        return self._digest
+    def close(self) -> tuple[_State, Any]:
+        """Let go of the file; others may go on with it, from this state."""
+        try:
+            return _state(self._fd), self._digest
+        finally:
+            os.close(self._fd)
 
 
 class Uploads:
@@ -76,7 +91,7 @@ class Uploads:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._digests: OrderedDict[tuple[str, int], Any] = OrderedDict()
+        self._digests: OrderedDict[_State, Any] = OrderedDict()
 
     def received_bytes(self, sha256: str) -> int:
         return size_of(self.directory / sha256) or 0
@@ -94,10 +109,9 @@ class Uploads:
         received = os.fstat(fd).st_size
         try:
             if start != received:
-                raise _conflict(
-                    f"{received} bytes have arrived, this piece starts at {start}", received
-                )
-            digest = self._digests.pop((sha256, received), None) or _digest(fd)
+                sentence = f"{received} bytes have arrived, this piece starts at {start}"
+                raise _conflict(sentence, received, f"go on at {received}, or send the whole blob")
+            digest = self._digests.pop(_state(fd), None) or _digest(fd)
         except BaseException:
             if received == 0:
                 path.unlink(missing_ok=True)
@@ -109,8 +123,9 @@ class Uploads:
 
     def end(self, upload: Upload) -> None:
         """Let go of it, and remember its digest for the next piece."""
-        digest = upload.close()
-        self._digests[upload.sha256, upload.received] = digest
+        state, digest = upload.close()
+        if digest is not None:
+            self._digests[state] = digest
         while len(self._digests) > REMEMBERED_MAX:
             self._digests.popitem(last=False)
 
@@ -125,7 +140,8 @@ class Uploads:
                 return fd
             size = os.fstat(fd).st_size
             os.close(fd)
-        raise _conflict("another upload of this blob is under way; ask again when it is over", size)
+        sentence = "another upload of this blob is under way"
+        raise _conflict(sentence, size, "ask which blobs are missing when it is over")
 
 
 def _is_locked(fd: int) -> bool:
@@ -144,6 +160,11 @@ def _is_at(fd: int, path: Path) -> bool:
         return False
 
 
+def _state(fd: int) -> _State:
+    found = os.fstat(fd)
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def _digest(fd: int) -> Any:
     digest, place = hashlib.sha256(), 0
     while chunk := os.pread(fd, READ_BYTES, place):
@@ -152,5 +173,5 @@ def _digest(fd: int) -> Any:
     return digest
 
 
-def _conflict(sentence: str, received: int) -> StoreFault:
-    return StoreFault("upload-conflict", sentence, received_bytes=received)
+def _conflict(sentence: str, received: int, remedy: str) -> ApiProblem:
+    return ApiProblem("upload-conflict", sentence, remedy=remedy, received_bytes=received)
