@@ -13,6 +13,9 @@ NOT_EXECUTED_HEADER = "Cellnode-Not-Executed"
 PROJECT_HEADER = "Cellnode-Project"
 REQUEST_TIMEOUT_HEADER = "X-Request-Timeout"
 REQUEST_ID_HEADER = "X-Request-ID"
+LOG_POSITION_HEADER = "Cellnode-Log-Position"  # Where an agent's log goes on.
+LOG_LOST_HEADER = "Cellnode-Log-Lost"  # What was asked for is no longer kept.
+RECEIVED_BYTES_HEADER = "Cellnode-Received-Bytes"  # Of a blob that is not whole yet.
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
 PROBLEM_TYPE = "application/problem+json"
@@ -46,6 +49,7 @@ PROBLEMS: dict[str, Problem] = {
     "response-too-large": Problem(500, "The answer is larger than 16 MiB"),
     "interpreter-lost": Problem(500, "The interpreter ended while it ran the cell"),
     # The api: the request is wrong, or does not fit what is there.
+    "cross-origin": Problem(403, "Pages of other origins may not use the api"),
     "pin-unknown": Problem(404, "There is no such pin"),
     "checkpoint-unknown": Problem(404, "The store has no such checkpoint"),
     "blob-unknown": Problem(404, "The store has no such blob"),
@@ -58,7 +62,9 @@ PROBLEMS: dict[str, Problem] = {
     "upload-conflict": Problem(409, "The upload does not go on where it stopped"),
     "node-unhealthy": Problem(409, "The command was accepted, but the node cannot get healthy"),
     "precondition-failed": Problem(412, "Somebody else changed it meanwhile"),
+    "unknown-host": Problem(421, "The Host header is no name of this api"),
     "unsupported-media-type": Problem(415, "The body has another media type than is taken here"),
+    "range-not-satisfiable": Problem(416, "The blob has no such bytes"),
     "invalid-field": Problem(422, "A field of the request is wrong"),
     "digest-mismatch": Problem(422, "What arrived is not what its digest says"),
     "idempotency-key-reused": Problem(422, "The key was used before for another request"),

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from services.api import blobs, checkpoints, documents, instance_types, pins
+from services.api.browsers import browser_guard
 from services.api.operations import Operation
 from services.api.parts import Parts
 from services.api.problems import add_request_id, problem_middleware
@@ -54,7 +55,8 @@ async def wired(process: Process[ApiSettings]) -> AsyncIterator[None]:
 
 def application(parts: Parts, given: Iterable[Operation]) -> web.Application:
     """Routes from operations, with the one middleware around them."""
-    made = web.Application(middlewares=[problem_middleware(parts.clock)])
+    guard = browser_guard(frozenset(parts.settings.hosts.replace(",", " ").split()))
+    made = web.Application(middlewares=[problem_middleware(parts.clock), guard])
     made.on_response_prepare.append(add_request_id)
     process = parts.process
     made.add_routes(operator_routes(process.readiness, process.metrics))

@@ -30,7 +30,13 @@ PATH_PARAMETERS: dict[str, TypeAdapter[Any]] = {
     "id": TypeAdapter(UUID),
 }
 # What any operation may answer beside its own problems.
-PROBLEMS_ANYWHERE = ("bad-request", "invalid-field", "internal-error")
+PROBLEMS_ANYWHERE = (
+    "bad-request",
+    "cross-origin",
+    "unknown-host",
+    "invalid-field",
+    "internal-error",
+)
 # What an operation with a JSON body may answer, too.
 PROBLEMS_OF_BODIES = (
     "invalid-json",
