@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from docs import texts
+from docs import command_line, texts
 from docs.promises import promises_table
 from docs.render import comment, comments, fields, sentence, shown, table, words
 from schemas import commands, events, nodes
@@ -258,7 +258,12 @@ def promises_page() -> str:
     )
 
 
+def command_line_page() -> str:
+    return page("The command `cellnode`", "`cellnode/cli/`", command_line.reference())
+
+
 PAGES = {
+    "cli.md": command_line_page,
     "../promises.md": promises_page,
     "commands.md": commands_page,
     "events.md": events_page,
@@ -273,6 +278,7 @@ def main() -> None:
     for name, render in PAGES.items():
         (REFERENCE / name).write_text(render())
         sys.stdout.write(f"{(REFERENCE / name).resolve().relative_to(ROOT)}\n")
+    sys.stdout.writelines(f"{written}\n" for written in command_line.write())
 
 
 if __name__ == "__main__":

@@ -40,3 +40,10 @@ PROMISES = """
 The sentences that cellnode is judged by. What shows each of them is a test that runs the whole
 system as real processes and looks from outside; what no test shows yet is said in italics.
 """
+
+COMMAND_LINE = """
+What `cellnode` and its commands say when they are asked with `--help`. Text for people goes to
+standard output, errors to standard error: one sentence and the next step. On a terminal there are
+colours (never with `NO_COLOR`), tables and live progress; in a pipe plain lines. `--json` prints
+what the api answered: one document, or one a line where it is a stream.
+"""

@@ -1,0 +1,126 @@
+"""What becomes of a node while a command waits: live on a terminal, line by line in a pipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from types import TracebackType
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from cellnode.cli import words
+from cellnode.cli.nodes_text import FINE, healthy_of, status_of
+from cellnode.cli.screen import Screen, status_text
+from cellnode.models import InstanceView, NodeStatusView, NodeView
+
+FRAMES_PER_SECOND = 12
+INSTANCES_SHOWN_MAX = 12  # More would not fit on a terminal.
+
+
+class Progress:
+    """Shows each NodeView that it is called with, until its `with` block ends."""
+
+    def __init__(self, screen: Screen, doing: str) -> None:
+        self._screen = screen
+        self._doing = doing
+        self._view: NodeView | None = None
+        self._begun = time.monotonic()
+        self._seen_until: dict[str, datetime] = {}
+        self._begun_at = words.now()
+        self._spinner = Spinner("dots", style="yellow")
+        self._live: Live | None = None
+        self._is_over = False
+
+    def __enter__(self) -> Progress:
+        if self._screen.is_terminal and not self._screen.as_json:
+            self._live = Live(
+                console=self._screen.console,
+                get_renderable=self.frame,
+                refresh_per_second=FRAMES_PER_SECOND,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._is_over = True
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, view: NodeView) -> None:
+        """The node has changed."""
+        self._view = view
+        if self._live is None and not self._screen.as_json:
+            for line in self.news(view):
+                self._screen.line(line)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._begun
+
+    def frame(self) -> RenderableType:
+        """What stands on the terminal now."""
+        line = Table.grid(padding=(0, 1))
+        view = self._view
+        status = Text("") if view is None else status_text(status_of(view))
+        healthy = "" if view is None else f"{healthy_of(view)} healthy"
+        mark: RenderableType = self._spinner
+        if self._is_over:
+            mark = Text("•", "quiet")
+        line.add_row(
+            mark,
+            Text(self._doing, "heading"),
+            status,
+            healthy,
+            Text(f"{self.seconds:.1f} s", "quiet"),
+        )
+        return line if view is None else Group(line, _instances(view))
+
+    def news(self, view: NodeView) -> Iterator[Text]:
+        """A line for each change of a status that was not told yet, in the order of time."""
+        changes: list[tuple[datetime, str, str, str]] = []
+        parts: list[tuple[str, NodeStatusView | InstanceView]] = [
+            (each.instance, each) for each in view.instances
+        ]
+        if view.status is not None:
+            parts.append((view.node, view.status))
+        for name, part in parts:
+            for step in part.transitions:
+                if step.at > self._seen_until.get(name, self._begun_at):
+                    last = step is part.transitions[-1]
+                    why = part.sentence if last else str(step.reason)
+                    changes.append((step.at, name, str(step.status), why))
+        for at, name, status, why in sorted(changes, key=lambda change: change[0]):
+            self._seen_until[name] = at
+            seconds = f"{(at - self._begun_at).total_seconds():7.2f} s"
+            yield Text.assemble(
+                (seconds, "quiet"), "  ", (f"{name:<24}", "name"), " ",
+                status_text(f"{status:<10}"), " ", why,
+            )  # fmt: skip
+
+
+def _instances(view: NodeView) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    for instance in view.instances[:INSTANCES_SHOWN_MAX]:
+        status = str(instance.status)
+        why = "" if status in FINE else instance.sentence
+        grid.add_row(
+            Text(f"  {instance.instance}", "name"), status_text(status), Text(why, "quiet")
+        )
+    if (hidden := len(view.instances) - INSTANCES_SHOWN_MAX) > 0:
+        grid.add_row(Text(f"  and {hidden} more", "quiet"), "", "")
+    return grid
