@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -169,8 +170,8 @@ class Tables(KnownTables):
                 return await self._begin_again([place])
             if applied.lost_key is not None:
                 reading.lost_keys.add(applied.lost_key)
-            if reading.building is None:
-                changes += applied.changes
+            at: Any = {"offset": record.offset, "timestamp_ms": record.timestamp}
+            changes += [replace(change, **at) for change in applied.changes]
         if (reading := self._readings.get(place)) is not None:
             self._folded(place, reading, changes)
 
@@ -188,6 +189,7 @@ class Tables(KnownTables):
         if reading.building is None:
             self._tell(place, reading, changes, is_rebuilt=False)
         else:
+            self._tell_history(place, reading.building, changes)
             self._serve_if_caught_up(place, reading)
 
     def _serve_if_caught_up(self, place: Place, reading: Reading) -> None:

@@ -33,6 +33,7 @@ class TableSpec:
     topic: Topic
     parse: Callable[[bytes], TableRecord]
     fold_key: Callable[[TableRecord], str] = lambda record: record.key
+    entries_max: int = LOG_ENTRIES_MAX  # Of a topic that is not compacted.
 
     @property
     def is_compacted(self) -> bool:
@@ -55,6 +56,8 @@ class Change:
 
     key: str
     entry: Entry | None
+    offset: int = -1  # Of the record that did it; -1 where it was a rebuild.
+    timestamp_ms: int | None = None  # As Kafka keeps it.
 
     @property
     def record(self) -> TableRecord | None:
@@ -168,7 +171,7 @@ class Fold:
             self.entries.pop(key, None)  # Last in, so that the oldest is forgotten first.
         self.entries[key] = entry
         if not self.spec.is_compacted:
-            _forget_oldest(self.entries, LOG_ENTRIES_MAX)
+            _forget_oldest(self.entries, self.spec.entries_max)
         return Applied((Change(key, entry),))
 
     def _known(self, key: str) -> Order | None:

@@ -33,6 +33,7 @@ class Batch:
     changes: tuple[Change, ...]
     position: Position
     is_rebuilt: bool  # The partition was folded from its start; changes are against what was known.
+    is_history: bool = False  # Of a fold from the start that is not served yet.
 
 
 Listener = Callable[[Batch], None]
@@ -96,6 +97,7 @@ class KnownTables:
         self._specs = {spec.topic: spec for spec in specs}
         self._readings: dict[Place, Reading] = {}
         self._listeners: list[Listener] = []
+        self._historians: list[Listener] = []
 
     @property
     def topics(self) -> tuple[Topic, ...]:
@@ -109,6 +111,11 @@ class KnownTables:
     def listen(self, listener: Listener) -> None:
         """Call this for every batch, in the reading task; it may not raise and may not wait."""
         self._listeners.append(listener)
+
+    def listen_from_start(self, listener: Listener) -> None:
+        """Like `listen`, and for what is read before a partition is served, record by record."""
+        self._listeners.append(listener)
+        self._historians.append(listener)
 
     def get(self, topic: Topic, key: str) -> TableRecord | None:
         """The record of a key in any partition that is read."""
@@ -178,6 +185,12 @@ class KnownTables:
     def _places(self, partitions: Iterable[int], topics: Iterable[Topic] = ()) -> list[Place]:
         names = list(topics) or list(self._specs)
         return [(topic, number) for number in partitions for topic in names]
+
+    def _tell_history(self, place: Place, fold: Fold, changes: Sequence[Change]) -> None:
+        position = Position(fold.log, fold.position)
+        batch = Batch(*place, tuple(changes), position, is_rebuilt=False, is_history=True)
+        for listener in self._historians:
+            listener(batch)
 
     def _tell(
         self, place: Place, reading: Reading, changes: Sequence[Change], *, is_rebuilt: bool
