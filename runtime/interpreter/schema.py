@@ -2,57 +2,87 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
-# Takes a value and the path to it; returns the value to use, or raises Mistyped.
-Check = Callable[[Any, str], Any]
+from .schema_rules import (
+    KINDS,
+    RULES,
+    BadSchema,
+    Check,
+    Mistyped,
+    as_array,
+    described,
+    matcher,
+    rules_of,
+    shown,
+)
+
+__all__ = ["KEYWORDS", "BadSchema", "Check", "Mistyped", "compiled", "described", "quick_kinds"]
+
 DEPTH_MAX = 64
-SHOWN_CHARACTERS_MAX = 60
+_Builder = Callable[[dict[str, Any], "Scope"], Check]
 
 
-class Mistyped(Exception):
-    """A value that does not fit its schema, and where it stands."""
+class Scope:
+    """Where in a schema we are: how deep, and where its references lead."""
 
-    def __init__(self, path: str, expected: str, found: str) -> None:
-        super().__init__(f"{path} must be {expected}, not {found}")
-        self.path = path
+    def __init__(self, root: Any, depth: int = 0, known: dict[str, Check] | None = None) -> None:
+        self.root = root
+        self.depth = depth
+        self.known = {} if known is None else known  # What references were compiled into.
+
+    def inside(self) -> Scope:
+        return Scope(self.root, self.depth + 1, self.known)
+
+    def target(self, reference: Any) -> Any:
+        """The schema that `#/...` points at."""
+        if not isinstance(reference, str) or not (reference + "/").startswith("#/"):
+            raise BadSchema("$ref", "a place in this schema, like #/$defs/name", reference)
+        found = self.root
+        for part in reference.split("/")[1:]:
+            name = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(found, list) and name.isdigit() and int(name) < len(found):
+                found = found[int(name)]
+            elif isinstance(found, dict) and name in found:
+                found = found[name]
+            else:
+                raise BadSchema("$ref", "a place in this schema, like #/$defs/name", reference)
+        return found
 
 
-KINDS: dict[str, tuple[type, ...]] = {
-    "null": (type(None),),
-    "boolean": (bool,),
-    "integer": (int,),
-    "number": (int, float),
-    "string": (str,),
-    "array": (list,),
-    "object": (dict,),
-}
-NAMES = {
-    type(None): "null", bool: "a boolean", int: "an integer", float: "a number",
-    str: "a string", list: "an array", dict: "an object",
-}  # fmt: skip
-ARTICLES = {"null": "null", "integer": "an integer", "array": "an array", "object": "an object"}
+def compiled(schema: Any) -> Check:
+    """One function that checks what this schema says; keywords it does not know say nothing."""
+    return _anything if schema is None else _compiled(schema, Scope(schema))
 
 
-def compiled(schema: Any, depth: int = 0) -> Check:
-    """One function that checks what this schema says; what it does not know it lets pass."""
-    if not isinstance(schema, dict) or depth > DEPTH_MAX:
+def _compiled(schema: Any, scope: Scope) -> Check:
+    if schema is True:
         return _anything
-    parts = [build(schema, depth) for keyword, build in _BUILDERS.items() if keyword in schema]
+    if schema is False:
+        return _nothing
+    if not isinstance(schema, dict):
+        raise BadSchema("a schema", "an object or a boolean", schema)
+    if scope.depth > DEPTH_MAX:
+        raise BadSchema("a schema", f"at most {DEPTH_MAX} schemas deep", "more")
+    parts = rules_of(schema)
+    parts += [build(schema, scope) for keyword, build in _BUILDERS.items() if keyword in schema]
     if "x-tensor" in schema:
-        parts.append(_as_array(schema["x-tensor"]))
+        parts.append(as_array(schema["x-tensor"]))
     if len(parts) == 1:
         return parts[0]
-    return _all_of(parts) if parts else _anything
+    return _all(parts) if parts else _anything
 
 
 def _anything(value: Any, path: str) -> Any:
     return value
 
 
-def _all_of(parts: list[Check]) -> Check:
+def _nothing(value: Any, path: str) -> Any:
+    raise Mistyped(path, "absent", "there")
+
+
+def _all(parts: list[Check]) -> Check:
     def check(value: Any, path: str) -> Any:
         for part in parts:
             value = part(value, path)
@@ -61,27 +91,23 @@ def _all_of(parts: list[Check]) -> Check:
     return check
 
 
-def _typed(schema: dict[str, Any], depth: int) -> Check:
-    wanted = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    kinds = frozenset(kind for name in wanted for kind in KINDS.get(name, ()))
-    takes_whole = int in kinds and float not in kinds
-    expected = " or ".join(ARTICLES.get(name, f"a {name}") for name in wanted)
-
-    def check(value: Any, path: str) -> Any:
-        if type(value) in kinds:
-            return value
-        if takes_whole and type(value) is float and value.is_integer():
-            return int(value)  # 3.0 is an integer in JSON Schema, and range(3.0) is none in Python.
-        raise Mistyped(path, expected, described(value))
-
-    return check
+def _list_of_checks(schema: dict[str, Any], keyword: str, scope: Scope) -> list[Check]:
+    if not isinstance(schema[keyword], list):
+        raise BadSchema(keyword, "a list of schemas", schema[keyword])
+    return [_compiled(each, scope.inside()) for each in schema[keyword]]
 
 
-def _items(schema: dict[str, Any], depth: int) -> Check:
+def _map_of_checks(schema: dict[str, Any], keyword: str, scope: Scope) -> dict[str, Check]:
+    if not isinstance(schema[keyword], dict):
+        raise BadSchema(keyword, "an object of schemas", schema[keyword])
+    return {name: _compiled(each, scope.inside()) for name, each in schema[keyword].items()}
+
+
+def _items(schema: dict[str, Any], scope: Scope) -> Check:
     item = schema["items"]
-    check_item = compiled(item, depth + 1)
+    check_item = _compiled(item, scope.inside())
     first = len(schema.get("prefixItems", ()))
-    quick = _quick_kinds(item)
+    quick = quick_kinds(item)
 
     def check(value: Any, path: str) -> Any:
         if type(value) is not list:
@@ -95,13 +121,14 @@ def _items(schema: dict[str, Any], depth: int) -> Check:
     return check
 
 
-def _quick_kinds(item: Any) -> frozenset[type]:
-    is_plain = isinstance(item, dict) and item.keys() == {"type"} and isinstance(item["type"], str)
-    return frozenset(KINDS.get(item["type"], ())) if is_plain else frozenset()
+def quick_kinds(schema: Any) -> frozenset[type]:
+    """The types that are certainly right, where the schema says nothing but one type."""
+    is_plain = isinstance(schema, dict) and schema.keys() == {"type"}
+    return frozenset(KINDS[schema["type"]] if is_plain and isinstance(schema["type"], str) else ())
 
 
-def _prefix_items(schema: dict[str, Any], depth: int) -> Check:
-    checks = [compiled(item, depth + 1) for item in schema["prefixItems"]]
+def _prefix_items(schema: dict[str, Any], scope: Scope) -> Check:
+    checks = _list_of_checks(schema, "prefixItems", scope)
 
     def check(value: Any, path: str) -> Any:
         if type(value) is list:
@@ -112,8 +139,8 @@ def _prefix_items(schema: dict[str, Any], depth: int) -> Check:
     return check
 
 
-def _properties(schema: dict[str, Any], depth: int) -> Check:
-    checks = {name: compiled(each, depth + 1) for name, each in schema["properties"].items()}
+def _properties(schema: dict[str, Any], scope: Scope) -> Check:
+    checks = _map_of_checks(schema, "properties", scope)
 
     def check(value: Any, path: str) -> Any:
         if type(value) is dict:
@@ -124,54 +151,58 @@ def _properties(schema: dict[str, Any], depth: int) -> Check:
     return check
 
 
-def _additional(schema: dict[str, Any], depth: int) -> Check:
+def _patterns(schema: dict[str, Any], scope: Scope) -> Check:
+    checks = _map_of_checks(schema, "patternProperties", scope)
+    found = [(matcher(pattern, "patternProperties"), each) for pattern, each in checks.items()]
+
+    def check(value: Any, path: str) -> Any:
+        for name in list(value) if type(value) is dict else ():
+            for matches, check_property in found:
+                if matches(name):
+                    value[name] = check_property(value[name], f"{path}.{name}")
+        return value
+
+    return check
+
+
+def _additional(schema: dict[str, Any], scope: Scope) -> Check:
     known = schema.get("properties", {}).keys()
-    allowed = schema["additionalProperties"]
-    check_other = compiled(allowed, depth + 1)
+    matchers = [matcher(each, "patternProperties") for each in schema.get("patternProperties", ())]
+    check_other = _compiled(schema["additionalProperties"], scope.inside())
 
     def check(value: Any, path: str) -> Any:
         for name in value.keys() - known if type(value) is dict else ():
-            if allowed is False:
-                raise Mistyped(f"{path}.{name}", "absent", "there")
-            value[name] = check_other(value[name], f"{path}.{name}")
+            if not any(matches(name) for matches in matchers):
+                value[name] = check_other(value[name], f"{path}.{name}")
         return value
 
     return check
 
 
-def _required(schema: dict[str, Any], depth: int) -> Check:
-    names = list(schema["required"])
+def _property_names(schema: dict[str, Any], scope: Scope) -> Check:
+    check_name = _compiled(schema["propertyNames"], scope.inside())
 
     def check(value: Any, path: str) -> Any:
-        for name in names if type(value) is dict else ():
-            if name not in value:
-                raise Mistyped(f"{path}.{name}", "there", "missing")
+        for name in value if type(value) is dict else ():
+            check_name(name, f"the name {shown(name)} in {path}")
         return value
 
     return check
 
 
-def _enum(schema: dict[str, Any], depth: int) -> Check:
-    allowed = schema["enum"]
-    expected = f"one of {shown(allowed)}"
-
-    def check(value: Any, path: str) -> Any:
-        # In Python True equals 1; in JSON it does not.
-        if not any(type(value) is type(each) and value == each for each in allowed):
-            raise Mistyped(path, expected, shown(value))
-        return value
-
-    return check
+def _all_of(schema: dict[str, Any], scope: Scope) -> Check:
+    return _all(_list_of_checks(schema, "allOf", scope))
 
 
-def _any_of(schema: dict[str, Any], depth: int) -> Check:
-    checks = [compiled(each, depth + 1) for each in schema["anyOf"]]
+def _any_of(schema: dict[str, Any], scope: Scope) -> Check:
+    checks = _list_of_checks(schema, "anyOf", scope)
+    spared = _sparing(schema["anyOf"])
 
     def check(value: Any, path: str) -> Any:
         refusals = []
         for each in checks:
             try:
-                return each(value, path)
+                return each(spared(value), path)
             except Mistyped as refusal:
                 refusals.append(str(refusal))
         raise Mistyped(path, f"one of several types ({'; '.join(refusals)})", described(value))
@@ -179,62 +210,76 @@ def _any_of(schema: dict[str, Any], depth: int) -> Check:
     return check
 
 
-def _bound(keyword: str, kinds: tuple[type, ...], words: str) -> Callable[..., Check]:
-    is_lowest = keyword.startswith("min")
-    is_size = list in kinds or str in kinds
-
-    def build(schema: dict[str, Any], depth: int) -> Check:
-        limit = schema[keyword]
-
-        def check(value: Any, path: str) -> Any:
-            if type(value) in kinds:
-                measured = len(value) if is_size else value
-                if (measured < limit) if is_lowest else (measured > limit):
-                    raise Mistyped(path, words.format(limit), shown(measured))
-            return value
-
-        return check
-
-    return build
-
-
-def _as_array(tensor: Any) -> Check:
-    """A variable that was an array when it was pinned is an array again, not nested lists."""
+def _one_of(schema: dict[str, Any], scope: Scope) -> Check:
+    checks = _list_of_checks(schema, "oneOf", scope)
+    spared = _sparing(schema["oneOf"])
 
     def check(value: Any, path: str) -> Any:
-        numpy = sys.modules.get("numpy")
-        if numpy is None or not isinstance(tensor, dict):
-            return value
-        try:
-            return numpy.asarray(value, dtype=tensor["dtype"])
-        except (ValueError, TypeError, OverflowError) as error:
-            raise Mistyped(path, f"an array of {tensor['dtype']}", str(error)) from None
+        fitting, refusals = [], []
+        for each in checks:
+            try:
+                fitting.append(each(spared(value), path))
+            except Mistyped as refusal:
+                refusals.append(str(refusal))
+        if len(fitting) != 1:
+            told = f"; {'; '.join(refusals)}" if not fitting else ""
+            raise Mistyped(path, f"of exactly one of several types{told}", described(value))
+        return fitting[0]
 
     return check
 
 
-def described(value: Any) -> str:
-    return NAMES.get(type(value), type(value).__name__)
+def _not(schema: dict[str, Any], scope: Scope) -> Check:
+    unwanted = _compiled(schema["not"], scope.inside())
+    spared = _sparing(schema["not"])
+
+    def check(value: Any, path: str) -> Any:
+        try:
+            unwanted(spared(value), path)
+        except Mistyped:
+            return value
+        raise Mistyped(path, "other than its schema forbids", shown(value))
+
+    return check
 
 
-def shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= SHOWN_CHARACTERS_MAX else f"{text[:SHOWN_CHARACTERS_MAX]}..."
+def _sparing(schema: Any) -> Callable[[Any], Any]:
+    """Arrays are made of lists in place, and a schema that does not fit must leave none behind."""
+    if "x-tensor" not in repr(schema):
+        return lambda value: value
+    from copy import deepcopy
+
+    return deepcopy
 
 
-_BUILDERS: dict[str, Callable[[dict[str, Any], int], Check]] = {
-    "type": _typed,
-    "enum": _enum,
-    "minimum": _bound("minimum", (int, float), "at least {}"),
-    "maximum": _bound("maximum", (int, float), "at most {}"),
-    "minLength": _bound("minLength", (str,), "at least {} characters long"),
-    "maxLength": _bound("maxLength", (str,), "at most {} characters long"),
-    "minItems": _bound("minItems", (list,), "at least {} items long"),
-    "maxItems": _bound("maxItems", (list,), "at most {} items long"),
-    "required": _required,
+def _reference(schema: dict[str, Any], scope: Scope) -> Check:
+    """Compiled once and looked up when it is needed: a schema may lead to itself."""
+    reference = schema["$ref"]
+    target = scope.target(reference)
+    if reference not in scope.known:
+        scope.known[reference] = _nothing  # Until the next line is over.
+        scope.known[reference] = _compiled(target, scope.inside())
+    known = scope.known
+
+    def check(value: Any, path: str) -> Any:
+        return known[reference](value, path)
+
+    return check
+
+
+_BUILDERS: dict[str, _Builder] = {
+    "$ref": _reference,
     "properties": _properties,
+    "patternProperties": _patterns,
     "additionalProperties": _additional,
+    "propertyNames": _property_names,
     "prefixItems": _prefix_items,
     "items": _items,
+    "allOf": _all_of,
     "anyOf": _any_of,
+    "oneOf": _one_of,
+    "not": _not,
 }
+
+# What is checked, and therefore what a node's API document may say of its variables.
+KEYWORDS = frozenset({*RULES, *_BUILDERS, "x-tensor"})

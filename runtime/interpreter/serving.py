@@ -20,6 +20,7 @@ from . import limits
 from .cell import Cell
 from .frames import Control, Request, Response, pack_response, read_request
 from .loading import Namespace, Refused, failed, load
+from .signature import signature
 from .values import ProblemFound
 
 POLL_MS = 100  # How often a fork is looked after where the kernel has no pidfd.
@@ -43,23 +44,13 @@ def serve(control_fd: int, agent_pid: int) -> int:
         control.send({"kind": "preparing"})
         began = time.monotonic()
         loaded = load(config["store"], config["checkpoint"])
-        config["inputs"] = [typed(each, loaded.schemas) for each in config["inputs"]]
+        config["inputs"], config["outputs"] = signature(config, loaded.schemas)
         loader = Loader(control, config, (_prepared(config), loaded.namespace))
         control.send({"kind": "loaded", "milliseconds": int((time.monotonic() - began) * 1000)})
     except Refused as refusal:
         control.send({"kind": "failed", **refusal.as_dict()})
         return 0 if control.receive() is None else 1
     return loader.run()
-
-
-def typed(declared: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
-    """An input that was declared by name alone has the type that it was pinned with."""
-    if declared.get("schema") is not None:
-        return declared
-    pinned = schemas.get(declared["name"])
-    # None in a notebook means that the value is still to come, not that it must be null.
-    is_known = pinned is not None and pinned != {"type": "null"}
-    return {**declared, "schema": pinned if is_known else None}
 
 
 def _prepared(config: dict[str, Any]) -> Cell:

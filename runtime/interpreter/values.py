@@ -7,7 +7,7 @@ from math import isinf
 from typing import Any
 
 from .loading import safe_text
-from .schema import Check, Mistyped, compiled, described
+from .schema import BadSchema, Check, Mistyped, compiled, described, quick_kinds
 
 PROBLEMS = {
     "invalid-json": (400, "The body is not JSON"),
@@ -56,12 +56,19 @@ _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 _STRICT_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
 
 
+def _compiled(kind: str, declared: dict[str, Any]) -> Check:
+    try:
+        return compiled(declared.get("schema"))
+    except BadSchema as error:
+        raise ValueError(f"{kind} {declared['name']}: {error}") from None
+
+
 class Inputs:
     """The input variables of a node: decodes and checks the body of a request."""
 
     def __init__(self, declared: list[dict[str, Any]]) -> None:
         self.checks: dict[str, Check] = {
-            each["name"]: compiled(each.get("schema")) for each in declared
+            each["name"]: _compiled("input", each) for each in declared
         }
 
     def decode(self, body: bytes) -> dict[str, Any]:
@@ -73,6 +80,9 @@ class Inputs:
         except Mistyped as error:
             detail = f"input {error}"
             raise ProblemFound("invalid-input", detail, field=f"input.{error.path}") from None
+        except RecursionError:
+            detail = "the inputs nest deeper than they can be checked"
+            raise ProblemFound("invalid-input", detail, field="input") from None
 
     def _input_object(self, body: bytes) -> dict[str, Any]:
         try:
@@ -118,11 +128,16 @@ _ENCODER = json.JSONEncoder(
 
 
 class Outputs:
-    """The output variables of a node: read from the namespace and encoded."""
+    """The output variables of a node: read from the namespace, encoded and checked."""
 
     def __init__(self, declared: list[dict[str, Any]], body_bytes_max: int) -> None:
         self.names = [each["name"] for each in declared]
         self.body_bytes_max = body_bytes_max
+        self.checks = {
+            each["name"]: (quick_kinds(each["schema"]), _compiled("output", each))
+            for each in declared
+            if each.get("schema") is not None
+        }
 
     def encode(self, namespace: dict[str, Any]) -> bytes:
         values = {name: namespace.get(name, MISSING) for name in self.names}
@@ -133,7 +148,31 @@ class Outputs:
         if len(body) > self.body_bytes_max:
             detail = f"the answer has {len(body)} bytes, the limit is {self.body_bytes_max}"
             raise ProblemFound("response-too-large", detail)
+        if doubtful := self._doubtful(values):
+            _must_fit(body, doubtful)
         return body
+
+    def _doubtful(self, values: dict[str, Any]) -> dict[str, Check]:
+        """The checks that are more than a look at the type."""
+        return {
+            name: check
+            for name, (kinds, check) in self.checks.items()
+            if type(values[name]) not in kinds
+        }
+
+
+def _must_fit(body: bytes, checks: dict[str, Check]) -> None:
+    """What callers get is what the node's API document says of it."""
+    try:
+        values = json.loads(body)["output"]
+        for name, check in checks.items():
+            check(values[name], name)
+    except Mistyped as error:
+        detail = f"output {error}; its schema says so, or its type when it was pinned"
+        raise ProblemFound("invalid-output", detail, field=f"output.{error.path}") from None
+    except (RecursionError, MemoryError) as error:
+        detail = f"the outputs cannot be checked: {type(error).__name__}"
+        raise ProblemFound("invalid-output", detail, field="output") from None
 
 
 def _culprit(values: dict[str, Any], together: BaseException) -> ProblemFound:
