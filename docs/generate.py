@@ -112,6 +112,7 @@ def commands_page() -> str:
             COMMANDS, {model.__name__: command_sample(model.__name__) for model in COMMANDS}
         ),
         "## Instance types",
+        texts.INSTANCE_TYPES.strip(),
         table(
             ("name", "CPUs", "memory", "units per hour"),
             (
@@ -208,7 +209,8 @@ def settings_of(service: str) -> type[Settings]:
     module = importlib.import_module(f"services.{service}.settings")
     return next(
         kind for kind in vars(module).values()
-        if isinstance(kind, type) and issubclass(kind, Settings) and kind is not Settings
+        if isinstance(kind, type) and issubclass(kind, Settings)
+        and kind.__module__ == module.__name__
     )  # fmt: skip
 
 

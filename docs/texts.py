@@ -8,6 +8,15 @@ CommandRejected](events.md) on `cellnode.outcomes` that carries the command's id
 again changes nothing and repeats its outcome, the same id with another body is refused.
 """
 
+INSTANCE_TYPES = """
+These are offered where the operator gives no table of his own. His is a JSON file that the setting
+`CELLNODE_INSTANCE_TYPES` names, the same one for provisioner and api, read when they start:
+`{"c1.4": {"cpu_count": 4, "memory_bytes": 17179869184, "units_per_hour": 2.5}}`, and as wished
+`files_max`, `processes_max` and `file_bytes_max`. A damaged file stops the start and is told. A node
+whose type has been taken out keeps its instances; a new one would be `UNHEALTHY` with the reason
+`INSTANCE_TYPE_UNKNOWN` until the type is back, or another is deployed.
+"""
+
 EVENTS = """
 Records of compacted topics carry the full state, never a difference; a null value (a tombstone)
 means gone. Of two records of one key the larger `(term, seq)` wins; tombstones carry theirs in

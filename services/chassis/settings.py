@@ -22,6 +22,7 @@ SHARED = frozenset(
         "REDIS_URL",
         "CELLNODE_DATA",
         "CELLNODE_STORE",
+        "CELLNODE_INSTANCE_TYPES",
         "CELLNODE_PARTITIONS",
         "CELLNODE_REPUBLISH_BYTES",
         "CELLNODE_CREATE_TOPICS",
@@ -55,6 +56,7 @@ class Settings(BaseModel):
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", pattern=r"^(redis|rediss|unix)://")
     cellnode_data: Path = Path("data")
     cellnode_store: Path = Path()  # Default: `store` in `cellnode_data`.
+    cellnode_instance_types: Path | None = None  # A JSON file; without it: the built-in types.
     cellnode_partitions: int = Field(default=4, ge=1, le=1_024)  # Fixed when topics are made.
     cellnode_republish_bytes: int = Field(default=0, ge=0)  # 0 is off; embedded: 2 MiB.
     cellnode_create_topics: bool = True  # Off on the embedded broker, which made them.
@@ -122,7 +124,7 @@ def _misspelt(name: str, known: frozenset[str]) -> str:
 def _complaints(error: ValidationError, prefix: str) -> str:
     lines = []
     for complaint in error.errors(include_url=False):
-        field = str(complaint["loc"][0]) if complaint["loc"] else "settings"
-        given = complaint["input"] if complaint["loc"] else ""
-        lines.append(f"{_variable(field, prefix)}={given!s}: {complaint['msg']}")
+        field = str(complaint["loc"][0]) if complaint["loc"] else ""
+        where = f"{_variable(field, prefix)}={complaint['input']!s}: " if field else ""
+        lines.append(where + complaint["msg"])
     return "; ".join(lines)

@@ -12,9 +12,15 @@ STATUS_LINES = {
 }
 RETRY_AFTER_SECONDS = 1
 # A call that gets one of these may come again soon.
-_RETRY_SOON = frozenset({"starting", "no-healthy-instance", "node-suspended", "queue-full"})
+_RETRY_SOON = frozenset({"starting", "no-healthy-instance", "queue-full"})
 # A call that gets one of these has reached no interpreter.
-_NOT_EXECUTED = frozenset({*_RETRY_SOON, "node-unknown", "node-deleting", "request-too-large"})
+_NOT_EXECUTED = frozenset(
+    {*_RETRY_SOON, "node-suspended", "node-unknown", "node-deleting", "request-too-large"}
+)
+# What mends it, where the caller or the node's owner can do something.
+_REMEDIES = {
+    "node-suspended": "resume the node: POST /v1/nodes/{node}:resume, or ResumeNode on the bus"
+}
 
 
 def status_line(status: int) -> bytes:
@@ -43,6 +49,8 @@ def problem_body(code: str, detail: str, request_id: str) -> bytes:
         "code": code,
         "request_id": request_id,
     }
+    if code in _REMEDIES:
+        members["remedy"] = _REMEDIES[code]
     return json.dumps(members).encode()
 
 

@@ -40,6 +40,7 @@ class Count:
     counting: tuple[InstanceStatus, ...] = ()  # What `node_status` looks at.
     troubled: tuple[InstanceStatusChanged, ...] = ()
     by_status: Mapping[InstanceStatus, int] = field(default_factory=dict)
+    present: int = 0  # Of the node, whatever they are.
 
 
 def count(node: Node, events: Mapping[str, InstanceStatusChanged]) -> Count:
@@ -58,6 +59,7 @@ def count(node: Node, events: Mapping[str, InstanceStatusChanged]) -> Count:
         tuple(event.status for event in (*present, *older)),
         tuple(sorted(troubled, key=lambda event: (event.since, event.instance))),
         by_status,
+        len(own),
     )
 
 
@@ -83,8 +85,8 @@ def observe_node(
 
 
 def overdue_at(node: Node) -> datetime:
-    """When a node that was just made ought to have had its first healthy instances."""
-    return node.created_at + timedelta(seconds=node.spec.start_timeout_seconds)
+    """When a node that was just made, or resumed, ought to have had its first healthy instances."""
+    return node.starting_at + timedelta(seconds=node.spec.start_timeout_seconds)
 
 
 def _status(
@@ -96,7 +98,8 @@ def _status(
 
 
 def _event(node: Node, counted: Count, status: NodeStatus, now: datetime) -> NodeStatusChanged:
-    reason = REASONS[status]
+    is_resumed = status is NodeStatus.SUSPENDED and not node.suspended
+    reason = Reason.RESUMED if is_resumed else REASONS[status]
     return NodeStatusChanged(
         id=_UNSET,
         at=now,
@@ -132,8 +135,11 @@ def _public(event: NodeStatusChanged) -> dict[str, object]:
 
 def _sentence(node: Node, counted: Count, reason: Reason) -> str:
     """The reason's sentence, the count, and who is in trouble."""
-    if reason in (Reason.DELETE_REQUESTED, Reason.SUSPENDED_BY_OWNER):
+    if reason is Reason.DELETE_REQUESTED:
         return SENTENCES[reason]
+    if reason is Reason.SUSPENDED_BY_OWNER:
+        left = f" Instances that are still on their way out: {counted.present}."
+        return SENTENCES[reason] + (left if counted.present else "")
     wanted = node.spec.instances
     parts = [f"{counted.healthy} healthy of {wanted.want} wanted, minimum {wanted.min}"]
     parts += [

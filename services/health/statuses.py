@@ -10,9 +10,9 @@ from schemas.errors import IllegalMove
 from schemas.events import InstanceStatusChanged, NodeStatusChanged
 from schemas.evolution import AgentPhase, Folded, Observed, Step, evolve, evolve_phases, fold
 from schemas.instances import Instance
-from schemas.nodes import Node
+from schemas.nodes import STARTS_FROM, Node
 from schemas.specs import NodeSpec
-from schemas.statuses import START_PATH, NodeStatus
+from schemas.statuses import START_PATH
 from services.chassis.clock import Clock
 from services.chassis.telemetry import logger
 from services.health.leaving import leaving
@@ -237,10 +237,10 @@ class PartitionStatuses:
         self._cancel_timer(place)
 
     def _watch_the_clock(self, node: Node) -> None:
-        """Look again at the moment at which a node that is still CREATED is overdue."""
+        """Look again at the moment at which a node that was made or resumed is overdue."""
         self._cancel_timer(node.place)
         event = self._node_events.get(node.place)
-        if event is None or event.status is not NodeStatus.CREATED:
+        if event is None or node.suspended or event.status not in STARTS_FROM:
             return
         left = (overdue_at(node) - self._clock.now()).total_seconds()
         if left > 0:

@@ -155,8 +155,8 @@ class Actor:
             node, instance = self._book.node(place), self._book.instance(place, key)
             if node is None or instance is None or instance.deleting or instance.handle:
                 return
-            if instance.revision != node.revision:
-                return  # Meanwhile it would be made of something else.
+            if instance.revision != node.revision or not node.instances_wanted:
+                return  # Meanwhile it would be made of something else, or not at all.
             try:
                 vm = await self._provider.create(Order(key, place, node.spec))
             except Refused as refusal:

@@ -34,7 +34,13 @@ async def provisioner(process: Process[ProvisionerSettings]) -> AsyncIterator[No
         provider = LocalProvider(settings.local(), clock)
         reconciler = Reconciler(book, provider, settings, clock=clock, metrics=metrics)
         provider.on_exit = reconciler.actor.exited
-        desk = CommandDesk(book, reconciler.wake, clock, metrics)
+        desk = CommandDesk(
+            book,
+            reconciler.wake,
+            instance_types=settings.instance_types,
+            clock=clock,
+            metrics=metrics,
+        )
         sweeper = Sweeper(book, provider, settings.unknown_after_seconds, clock)
         ownership = Ownership(owned, book, reconciler)
         bus.attach(provisioner_consumers(desk, ownership))

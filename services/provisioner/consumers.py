@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -50,10 +50,17 @@ class CommandDesk:
     """Takes commands one by one."""
 
     def __init__(
-        self, book: Book, wake: Callable[[str], None], clock: Clock, metrics: Metrics
+        self,
+        book: Book,
+        wake: Callable[[str], None],
+        *,
+        instance_types: Collection[str],
+        clock: Clock,
+        metrics: Metrics,
     ) -> None:
         self._book = book
         self._wake = wake
+        self._instance_types = instance_types
         self._clock = clock
         self._counts = metrics.counter("commands", "By kind and outcome", ["kind", "outcome"])
 
@@ -69,7 +76,7 @@ class CommandDesk:
         now = self._clock.now()
         try:
             async with self._book.changing(command.place) as before:
-                after = decide(before, command, now)
+                after = decide(before, command, now, self._instance_types)
                 if after is not before:
                     await self._book.put_node(after)
         except DomainError as refusal:

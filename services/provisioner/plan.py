@@ -96,7 +96,7 @@ def plan(
 def _emptied(node: Node, instances: Sequence[Instance]) -> list[Action]:
     if node.deleting and not instances:
         return [BuryNode()]
-    reason = Reason.DELETE_REQUESTED if node.deleting else Reason.SCALED_DOWN
+    reason = Reason.DELETE_REQUESTED if node.deleting else Reason.SUSPENDED_BY_OWNER
     return [Delete(one.instance, reason) for one in instances if not one.deleting]
 
 

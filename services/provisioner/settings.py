@@ -5,11 +5,11 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from services.chassis.settings import Settings
+from services.chassis.instance_types import InstanceTypesSettings
 from services.provisioner.providers.local import LocalSettings
 
 
-class ProvisionerSettings(Settings):
+class ProvisionerSettings(InstanceTypesSettings):
     """Beside the shared ones; every limit has a ceiling."""
 
     instances_max: int = Field(default=200, ge=1, le=10_000)  # On this host, going ones included.
@@ -36,4 +36,5 @@ class ProvisionerSettings(Settings):
             cache_bytes_max=self.cache_bytes_max,
             drain_seconds_min=self.drain_seconds_min,
             drain_seconds_max=self.drain_seconds_max,
+            instance_types=self.instance_types,
         )

@@ -39,6 +39,10 @@ class Gate:
     def open(self) -> None:
         self._opened.touch()
 
+    def close(self) -> None:
+        """For whoever loads it from now on."""
+        self._opened.unlink()
+
     @property
     def was_reached(self) -> bool:
         return self._reached.exists() and self._reached.stat().st_size > 0

@@ -97,6 +97,26 @@ async def test_a_node_being_deleted_refuses_at_once_and_then_is_unknown(world: W
     assert (await world.call("digits")).status == 404
 
 
+async def test_a_suspended_node_refuses_with_a_remedy_and_finishes_what_was_sent(
+    world: World,
+) -> None:
+    (agent,) = await world.agents("digits", sleeps(0.5))
+    wire, node = await world.wire(), a_node("digits")
+    under_way = asyncio.ensure_future(wire.call("digits"))
+    await until(lambda: agent.asked)
+    world.projecting.put_node(node.model_copy(update={"suspended": True}))
+    await world.routed(node, 0)
+    refused = await world.call("digits")
+
+    assert (refused.status, refused.code) == (503, "node-suspended")
+    assert "POST /v1/nodes/{node}:resume" in refused.problem["remedy"]
+    assert refused.headers["cellnode-not-executed"] == "true"
+    assert "retry-after" not in refused.headers
+    assert (await under_way).status == 200
+    world.projecting.put_node(node)
+    await world.routed(node, 1)
+
+
 async def test_a_deadline_ends_in_504_and_the_work_is_cancelled(world: World) -> None:
     (agent,) = await world.agents("digits", sleeps(30), deadline_seconds=0.2)
     loop = asyncio.get_running_loop()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from schemas.events import InstanceStatusChanged, NodeStatusChanged
 from schemas.evolution import Observed
 from schemas.nodes import Node
-from schemas.statuses import NODE_MOVES, InstanceStatus, NodeStatus, Reason
+from schemas.statuses import NODE_MOVES, SENTENCES, InstanceStatus, NodeStatus, Reason
 from services.health.nodes import NAMED_MAX, observe_node, overdue_at
 from tests.builders import NOON, a_node, after, an_id
 
@@ -154,6 +154,57 @@ def test_what_the_owner_wants_comes_before_what_instances_do(
     event = observed(node.model_copy(update=changes), S.HEALTHY, before=before)
 
     assert (event.status, event.reason, event.healthy) == (status, reason, 1)
+
+
+def resumed(node: Node, at: float) -> Node:
+    return node.model_copy(update={"suspended": False, "resumed_at": after(at), "generation": 3})
+
+
+def test_a_suspended_node_tells_of_the_instances_that_are_still_leaving() -> None:
+    node = a_node(instances={"want": 2})
+    running = observed(node, S.HEALTHY, S.HEALTHY)
+    suspended = node.model_copy(update={"suspended": True, "generation": 2})
+    at_once = observed(suspended, S.HEALTHY, S.HEALTHY, before=running)
+    leaving = observed(suspended, S.DELETING, S.DELETING, before=at_once, seconds=2)
+    over = observed(suspended, before=leaving, seconds=7)
+
+    assert [one.status for one in (at_once, leaving, over)] == [N.SUSPENDED] * 3
+    assert at_once.sentence.endswith("on their way out: 2.")
+    assert (leaving.evidence, leaving.healthy, leaving.since) == ({"DELETING": "2"}, 0, after(1))
+    assert over.sentence == SENTENCES[Reason.SUSPENDED_BY_OWNER]
+    assert [step.status for step in over.transitions] == ["HEALTHY", "SUSPENDED"]
+
+
+def test_a_resumed_node_is_never_unhealthy_in_a_start_that_goes_well() -> None:
+    node = a_node(instances={"min": 2, "want": 2}, start_timeout_seconds=5)
+    event = observed(node.model_copy(update={"suspended": True}))
+    back, seen = resumed(node, 100), []
+    steps: Sequence[list[InstanceStatus]] = (
+        [],
+        [S.DELETING, S.UNDEFINED],
+        [S.STARTED, S.PREPARING],
+        [S.HEALTHY, S.PREPARING],
+    )
+    for seconds, statuses in enumerate(steps, start=101):
+        event = observed(back, *statuses, before=event, seconds=seconds)
+        seen.append((event.status, event.reason))
+
+    assert seen == [(N.SUSPENDED, Reason.RESUMED)] * 4
+    assert "1 healthy of 2 wanted, minimum 2" in event.sentence
+    assert observed(back, S.HEALTHY, S.HEALTHY, before=event, seconds=104).status is N.HEALTHY
+
+
+def test_a_resumed_node_is_unhealthy_at_the_first_trouble_or_when_it_takes_too_long() -> None:
+    node = a_node(start_timeout_seconds=5)
+    suspended = observed(node.model_copy(update={"suspended": True}))
+    back = resumed(node, 100)
+
+    def at(seconds: float, *statuses: InstanceStatus) -> NodeStatus:
+        return observed(back, *statuses, before=suspended, seconds=seconds).status
+
+    assert overdue_at(back) == after(105)
+    assert at(101, S.UNHEALTHY) is N.UNHEALTHY
+    assert (at(104.999, S.PREPARING), at(105, S.PREPARING)) == (N.SUSPENDED, N.UNHEALTHY)
 
 
 nodes = st.builds(

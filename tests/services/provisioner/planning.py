@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from schemas.commands import ResumeNode, SuspendNode
+from schemas.decisions import decide
 from schemas.events import InstanceStatusChanged
 from schemas.instances import Deletion, Exit, Handle, Instance
 from schemas.nodes import Node
@@ -108,6 +110,10 @@ class World:
         lost = before - self.healthy()
         assert not lost or self.healthy() >= self.node.instances_wanted, "capacity was given up"
         return actions
+
+    def command(self, kind: type[SuspendNode | ResumeNode]) -> None:
+        command = kind(id=an_id(10_000 + self.node.generation), node=self.node.node)
+        self.node = decide(self.node, command, self.now)
 
     def pass_time(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)

@@ -250,6 +250,27 @@ def test_deleting_takes_every_instance_and_then_the_node() -> None:
     assert planned(node, []) == [BuryNode()]
 
 
+def test_suspending_takes_every_instance_and_keeps_the_node() -> None:
+    node = a_group(2).model_copy(update={"suspended": True})
+    instances = [running(node, 1), an_instance(node, 2)]
+
+    assert planned(node, instances, healthy(instances[0])) == [
+        Delete(one.instance, Reason.SUSPENDED_BY_OWNER) for one in instances
+    ]
+    assert planned(node, []) == []
+    assert planned(node.model_copy(update={"deleting": True}), []) == [BuryNode()]
+
+
+def test_a_resumed_node_starts_anew_while_its_former_instances_still_leave() -> None:
+    node = a_group(1)
+    leaving = running(node, deleting=Deletion(reason=Reason.SUSPENDED_BY_OWNER, at=NOON))
+
+    assert planned(node.model_copy(update={"suspended": True}), [leaving]) == [
+        Remove(leaving.instance)
+    ]
+    assert planned(node, [leaving]) == [Want(10), Remove(leaving.instance)]
+
+
 def test_an_instance_that_leaves_counts_no_more() -> None:
     node = a_group(1)
     leaving = running(node, deleting=Deletion(reason=Reason.REPLACED, at=NOON))

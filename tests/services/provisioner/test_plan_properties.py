@@ -7,13 +7,15 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.commands import ResumeNode, SuspendNode
 from schemas.nodes import Node
 from schemas.statuses import InstanceStatus, Reason
+from services.provisioner.failures import after_replacing
 from tests.builders import NOON, a_node
 from tests.services.provisioner.planning import HEALTHY, UNHEALTHY, World
 
 TROUBLES = (Reason.PROBES_FAILED, Reason.LOAD_FAILED, Reason.INTERPRETER_CRASHED)
-EVENTS = ("exit", "trouble", "recover", "update", "up", "down", "time")
+EVENTS = ("exit", "trouble", "recover", "update", "up", "down", "time", "suspend", "resume")
 STEPS_MAX = 400
 START_ATTEMPTS_MAX = 10
 CRASH_WINDOW = timedelta(minutes=5)
@@ -35,6 +37,8 @@ def happen(world: World, event: str, number: int) -> None:
         world.node = world.node.model_copy(update=changes)
     elif event in {"up", "down"}:
         world.node = scaled(world.node, 1 + number % 5)
+    elif event in {"suspend", "resume"}:
+        world.command(SuspendNode if event == "suspend" else ResumeNode)
     elif event == "time":
         world.pass_time(number)
     elif key and event == "exit":
@@ -72,7 +76,30 @@ def test_the_group_converges_after_any_events(want: int, events: list[tuple[str,
             world.become(key, HEALTHY)
 
     settle(world)
-    assert {one.revision for one in world.instances.values()} == {world.node.revision}
+    present = {world.node.revision} if world.node.instances_wanted else set()
+    assert {one.revision for one in world.instances.values()} == present
+
+
+@settings(max_examples=50, deadline=None)
+@given(want=st.integers(1, 5), failures=st.integers(0, 9), began=st.integers(0, 3))
+def test_a_suspended_node_loses_all_and_comes_back_at_once_with_other_numbers(
+    want: int, failures: int, began: int
+) -> None:
+    world = World(a_node(instances={"want": want}))
+    for _ in range(began):
+        world.step()
+        for key in world.without_status():
+            world.become(key, HEALTHY)
+    world.node = after_replacing(world.node, failures, world.now)
+    before = set(world.instances)
+
+    world.command(SuspendNode)
+    settle(world)
+    assert world.instances == {}
+    world.command(ResumeNode)
+    world.step()
+    assert len(world.instances) == want
+    assert not before & set(world.instances)
 
 
 @settings(max_examples=30, deadline=None)
