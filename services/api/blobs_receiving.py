@@ -116,10 +116,11 @@ class Receiver:
 
 def piece_of(request: web.Request) -> Piece:
     """What the headers say, if they fit each other."""
-    if request.content_type != BYTES_TYPE:
+    coding = request.headers.get(hdrs.CONTENT_ENCODING, "identity")
+    if request.content_type != BYTES_TYPE or coding != "identity":
         raise ApiProblem(
             "unsupported-media-type",
-            f"{request.content_type} is not taken here",
+            f"{request.content_type}, {coding} is not taken here",
             remedy=f"send the raw bytes with Content-Type: {BYTES_TYPE}",
         )
     length = request.content_length
