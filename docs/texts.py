@@ -12,8 +12,8 @@ INSTANCE_TYPES = """
 These are offered where the operator gives no table of his own. His is a JSON file that the setting
 `CELLNODE_INSTANCE_TYPES` names, the same one for provisioner and api, read when they start:
 `{"c1.4": {"cpu_count": 4, "memory_bytes": 17179869184, "units_per_hour": 2.5}}`, and as wished
-`files_max`, `processes_max` and `file_bytes_max`. A damaged file stops the start and is told. A node
-whose type has been taken out keeps its instances; a new one would be `UNHEALTHY` with the reason
+`files_max`, `processes_max` and `file_bytes_max`. A damaged file stops the start and is told. A
+node whose type has been taken out keeps its instances; a new one would be `UNHEALTHY` with reason
 `INSTANCE_TYPE_UNKNOWN` until the type is back, or another is deployed.
 """
 
