@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from services.api import blobs, checkpoints, documents, instance_types, pins
+from schemas.errors import StoreUnavailable
+from services.api import (
+    blobs,
+    checkpoints,
+    commands,
+    documents,
+    instance_types,
+    node_commands,
+    node_documents,
+    nodes,
+    pins,
+)
 from services.api.browsers import browser_guard
 from services.api.operations import Operation
-from services.api.parts import Parts
+from services.api.parts import Parts, parts_of
 from services.api.problems import add_request_id, problem_middleware
-from services.api.projection import Projection
 from services.api.requests import answering
 from services.api.settings import ApiSettings
 from services.api.storing import storing
-from services.chassis.bus import Bus
+from services.chassis.endings import ended
 from services.chassis.listener import operator_routes
 from services.chassis.process import Process
 from services.chassis.redis import connected
 from services.chassis.telemetry import logger
+
+LOOK_SECONDS = 0.1  # Until the projection was read once.
 
 log = logger("api.app")
 
@@ -28,29 +41,61 @@ log = logger("api.app")
 def operations(parts: Parts) -> list[Operation]:
     """All of them; a new noun is one more line here."""
     nouns = [
+        *nodes.operations(parts),
+        *node_commands.operations(parts),
+        *commands.operations(parts),
         *instance_types.operations(parts),
         *blobs.operations(parts),
         *checkpoints.operations(parts),
         *pins.operations(parts),
+        *node_documents.operations(parts),
     ]
     return [*nouns, *documents.operations(nouns)]
 
 
 @asynccontextmanager
 async def wired(process: Process[ApiSettings]) -> AsyncIterator[None]:
-    """The whole service; `__main__.py` and the tests both enter here."""
+    """The whole service; `__main__.py` and the tests both enter here.
+
+    It answers before Kafka and Redis do, and says in its answers which of them is away.
+    """
     settings = process.settings
     redis_timeout = settings.redis_timeout_seconds
-    bus = Bus(process)
     async with (
         connected(settings.redis_url, timeout_seconds=redis_timeout) as redis,
         storing(process) as store,
     ):
-        partitions = settings.cellnode_partitions
-        projection = Projection(redis, partitions, timeout_seconds=redis_timeout)
-        parts = Parts(process, bus, redis, store, projection)
-        async with _listening(application(parts, operations(parts)), process), bus:
-            yield
+        parts = parts_of(process, redis, store)
+        looking = asyncio.create_task(_look(parts), name="api.projection")
+        try:
+            async with (
+                _listening(application(parts, operations(parts)), process) as runner,
+                parts.bus,
+                parts.news.reading(),
+            ):
+                yield
+                await _finish(parts, runner)
+        finally:
+            await ended([looking])
+
+
+async def _look(parts: Parts) -> None:
+    """Ready once the projection was read; from then on each request says what it finds."""
+    read = parts.process.readiness.require("projection read")
+    while not read.is_met:
+        try:
+            await parts.projection.check()
+            read.met()
+        except StoreUnavailable as error:
+            read.unmet(str(error))
+            await parts.clock.sleep(LOOK_SECONDS)
+
+
+async def _finish(parts: Parts, runner: web.AppRunner) -> None:
+    """Streams end, who waits is told, requests in flight are answered; then nothing is taken."""
+    parts.process.readiness.stopping()
+    parts.waiting.stop()
+    await runner.cleanup()
 
 
 def application(parts: Parts, given: Iterable[Operation]) -> web.Application:
@@ -69,8 +114,10 @@ def application(parts: Parts, given: Iterable[Operation]) -> web.Application:
 @asynccontextmanager
 async def _listening(
     application: web.Application, process: Process[ApiSettings]
-) -> AsyncIterator[None]:
-    runner = web.AppRunner(application, handle_signals=False, access_log=None)
+) -> AsyncIterator[web.AppRunner]:
+    runner = web.AppRunner(
+        application, handle_signals=False, access_log=None, handler_cancellation=True
+    )
     await runner.setup()
     try:
         site = web.TCPSite(
@@ -82,7 +129,7 @@ async def _listening(
         host, port = runner.addresses[0][:2]
         process.address = f"{host}:{port}"
         log.info("listening", address=process.address)
-        yield
+        yield runner
     finally:
         process.readiness.stopping()
         await runner.cleanup()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -16,7 +16,7 @@ from services.api.operations import JSON_TYPE, Answer, Call, Header, Operation
 
 ETAG = Header("ETag", "Changes when the document does.")
 IF_NONE_MATCH = Header("If-None-Match", "The `ETag` of the document that the caller has.")
-_NOT_MODIFIED = Answer(304, "The caller's document is this one.", media_type="", headers=(ETAG,))
+NOT_MODIFIED = Answer(304, "The caller's document is this one.", media_type="", headers=(ETAG,))
 
 
 def operations(others: Sequence[Operation]) -> list[Operation]:
@@ -52,7 +52,7 @@ def _operation(path: str, summary: str, id: str, body: Callable[[], bytes]) -> O
         handler,
         id=id,
         tag="documents",
-        answers=(Answer(200, "The document", headers=(ETAG,)), _NOT_MODIFIED),
+        answers=(Answer(200, "The document", headers=(ETAG,)), NOT_MODIFIED),
         headers=(IF_NONE_MATCH,),
         has_project=False,
     )
@@ -62,11 +62,18 @@ def encoded(document: dict[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def document_answer(request: web.Request, body: bytes) -> web.Response:
+def document_answer(
+    request: web.Request,
+    body: bytes,
+    *,
+    media_type: str = JSON_TYPE,
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
     """The document, or 304 where the caller has it already."""
     tag = f'"{sha256(body).hexdigest()[:32]}"'
     given = request.headers.get("If-None-Match", "")
-    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    sent = {"ETag": tag, "Cache-Control": "no-cache", **(headers or {})}
     if given.strip() == "*" or tag in [one.strip().removeprefix("W/") for one in given.split(",")]:
-        return web.Response(status=304, headers=headers)
-    return web.Response(body=body, content_type=JSON_TYPE, headers=headers)
+        return web.Response(status=304, headers=sent)
+    charset = None if media_type == JSON_TYPE else "utf-8"
+    return web.Response(body=body, content_type=media_type, charset=charset, headers=sent)

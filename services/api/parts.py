@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
+from services.api.consumers import News
 from services.api.projection import Projection
+from services.api.publishing import Publishing
 from services.api.settings import ApiSettings
 from services.api.store import Store
+from services.api.waiting import Waiting
 from services.chassis.bus import Bus
 from services.chassis.clock import Clock
 from services.chassis.process import Process
 from services.chassis.redis import Redis
-
-
-class Checkpoints(Protocol):
-    """What the routes of nodes need of the store."""
-
-    async def resolve(self, project: str, reference: str) -> str:
-        """A digest that is in the store; a pin's name becomes what it names now.
-
-        Raises ApiProblem: pin-unknown, checkpoint-unknown, store-unavailable.
-        """
 
 
 @dataclass(frozen=True)
@@ -33,6 +25,9 @@ class Parts:
     redis: Redis
     store: Store
     projection: Projection
+    news: News
+    publishing: Publishing
+    waiting: Waiting
 
     @property
     def settings(self) -> ApiSettings:
@@ -41,3 +36,22 @@ class Parts:
     @property
     def clock(self) -> Clock:
         return self.process.clock
+
+
+def parts_of(process: Process[ApiSettings], redis: Redis, store: Store) -> Parts:
+    """Made, and connected to nothing yet."""
+    settings, clock = process.settings, process.clock
+    bus, news = Bus(process), News(process)
+    partitions, timeout = settings.cellnode_partitions, settings.redis_timeout_seconds
+    projection = Projection(redis, partitions, timeout_seconds=timeout)
+    connection = process.readiness.require("bus")
+    publishing = Publishing(bus, news.outcomes, connection, clock)
+    waiting = Waiting(
+        publishing,
+        news.outcomes,
+        news.events,
+        projection,
+        types=settings.instance_types,
+        clock=clock,
+    )
+    return Parts(process, bus, redis, store, projection, news, publishing, waiting)

@@ -44,6 +44,12 @@ def json_answer(
     return web.Response(status=status, body=body, content_type=JSON_TYPE, headers=headers)
 
 
+def next_page(request: web.Request, after: str) -> str:
+    """The header Link to the page that begins after this."""
+    target = request.rel_url.update_query(after=after)
+    return f'<{target}>; rel="next"'
+
+
 def _project(request: web.Request) -> str:
     given = request.headers.get(PROJECT_HEADER, DEFAULT_PROJECT)
     return _checked(lambda: _PROJECT.validate_python(given), PROJECT_HEADER)

@@ -8,11 +8,9 @@ from typing import Any
 
 from services.api.app import operations
 from services.api.openapi import document
-from services.api.parts import Parts
-from services.api.projection import Projection
+from services.api.parts import Parts, parts_of
 from services.api.settings import ApiSettings
 from services.api.store import Store
-from services.chassis.bus import Bus
 from services.chassis.process import Process
 from services.chassis.redis import Redis
 
@@ -27,10 +25,8 @@ def unconnected() -> Parts:
     settings = ApiSettings()
     process = Process("api", settings)
     redis = Redis(settings.redis_url)
-    seconds = settings.redis_timeout_seconds
-    projection = Projection(redis, settings.cellnode_partitions, timeout_seconds=seconds)
     store = Store(settings.cellnode_store, process.clock)
-    return Parts(process, Bus(process), redis, store, projection)
+    return parts_of(process, redis, store)
 
 
 if __name__ == "__main__":

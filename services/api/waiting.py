@@ -1,0 +1,169 @@
+"""Waiting for what a command brings about: told by events, seen in the projection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+from schemas.commands import Command
+from schemas.errors import StoreUnavailable
+from schemas.events import CommandAccepted, CommandRejected
+from schemas.instance_types import InstanceType
+from schemas.views import NodeView
+from services.api.event_log import EventLog, Outcome
+from services.api.outcomes import Outcomes
+from services.api.problems import ApiProblem
+from services.api.projection import Projection
+from services.api.publishing import Publishing, rejection
+from services.api.verdicts import Goal, is_there, state_of, with_command
+from services.chassis.clock import Clock
+
+WAITS_MAX = 1_000  # At one moment.
+PROJECTED_SECONDS = 5.0  # After so long the projection shows what was accepted.
+LOOK_SECONDS_MIN = 0.002  # Between looks at the projection, just after an event.
+LOOK_SECONDS_MAX = 0.25  # While nothing is heard.
+
+
+class Waiting:
+    """Sends a command and follows what becomes of it, until it is so or the time is over."""
+
+    def __init__(
+        self,
+        publishing: Publishing,
+        outcomes: Outcomes,
+        events: EventLog,
+        projection: Projection,
+        *,
+        types: Mapping[str, InstanceType],
+        clock: Clock,
+    ) -> None:
+        self._publishing = publishing
+        self._outcomes = outcomes
+        self._events = events
+        self._projection = projection
+        self._types = types
+        self._clock = clock
+        self._waits = 0
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Whoever waits is told that this process ends."""
+        self._stopping.set()
+
+    async def view(self, place: str) -> NodeView | None:
+        """The node as a reader of the projection sees it now."""
+        records = await self._projection.node(place)
+        return None if records is None else records.view(self._types)
+
+    async def accepted(self, command: Command, seconds: float) -> CommandAccepted:
+        """Publish, unless its outcome is known, and return what became of it; refused: raise."""
+        outcome = self._publishing.known(command)
+        if outcome is None:
+            outcome = await self._outcome(command, seconds)
+        if isinstance(outcome, CommandRejected):
+            raise rejection(outcome)
+        return outcome
+
+    async def reached(
+        self, accepted: CommandAccepted, goal: Goal, seconds: float, *, uid: UUID | None = None
+    ) -> NodeView | None:
+        """The node once the goal is reached, as the projection shows it to everybody.
+
+        For `GONE`, `uid` is the node that is to go: another one under its name is not waited for.
+        """
+        deadline = self._clock.monotonic() + seconds
+        pace, seen, why = LOOK_SECONDS_MIN, None, ""
+        while True:
+            number = self._events.next
+            try:
+                seen, why = await self.view(accepted.place), ""
+                if goal is Goal.GONE:
+                    uid = uid or (None if seen is None else seen.uid)
+                    if self._is_gone(accepted, seen, uid):
+                        return None
+                elif is_there(seen, goal, accepted.generation):
+                    return seen
+            except StoreUnavailable as error:
+                why = f"; now it cannot be seen: {error}"
+            except ApiProblem as problem:
+                raise with_command(problem, accepted.command) from None
+            left = deadline - self._clock.monotonic()
+            if left <= 0 or self._stopping.is_set():
+                raise self._too_late(accepted, goal, seconds, state_of(seen) + why)
+            if await self._news(accepted.place, number, min(pace, left)):
+                pace = LOOK_SECONDS_MIN
+            else:
+                pace = min(pace * 2, LOOK_SECONDS_MAX)
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """One more that waits, if there may be."""
+        if self._waits >= WAITS_MAX:
+            raise ApiProblem(
+                "too-many-streams", f"{WAITS_MAX} requests wait already", remedy="ask without wait"
+            )
+        self._waits += 1
+        try:
+            yield
+        finally:
+            self._waits -= 1
+
+    async def _outcome(self, command: Command, seconds: float) -> Outcome:
+        with self._outcomes.expected(command) as expected:
+            await self._publishing.publish(command)
+            stopping = asyncio.ensure_future(self._stopping.wait())
+            try:
+                either: set[asyncio.Future[Any]] = {expected, stopping}
+                await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                stopping.cancel()
+            if expected.done():
+                return expected.result()
+        raise ApiProblem(
+            "wait-timeout",
+            f"Kafka has the command, but nothing became of it within {seconds:g} s",
+            remedy=f"look at /v1/commands/{command.id}",
+            command=command.id,
+        )
+
+    def _is_gone(self, accepted: CommandAccepted, seen: NodeView | None, uid: UUID | None) -> bool:
+        """A node that was never seen may be gone, or too new for the projection."""
+        if seen is not None:
+            return seen.uid != uid
+        if uid is not None:
+            return True
+        asked_at = accepted.at.timestamp()
+        is_told = any(
+            event.kind == "NodeGone" and event.at_ms / 1000 > asked_at - PROJECTED_SECONDS
+            for event in self._events.between(0, self._events.next)
+            if event.place == accepted.place
+        )
+        return is_told or self._clock.now().timestamp() - asked_at > PROJECTED_SECONDS
+
+    async def _news(self, place: str, number: int, seconds: float) -> bool:
+        """Whether an event of the place came before the time was over."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not any(
+                    event.place == place
+                    for event in self._events.between(number, self._events.next)
+                ):
+                    number = self._events.next
+                    await self._events.news()
+        except TimeoutError:
+            return False
+        return True
+
+    def _too_late(
+        self, accepted: CommandAccepted, goal: Goal, seconds: float, state: str
+    ) -> ApiProblem:
+        why = "the api stops" if self._stopping.is_set() else f"not {goal.value} in {seconds:g} s"
+        return ApiProblem(
+            "wait-timeout",
+            f"{why}; {state}",
+            remedy="wait longer, or follow the node's events",
+            command=accepted.command,
+        )
