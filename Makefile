@@ -1,6 +1,6 @@
 # Every target sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo up check format test test-all bench-lifecycle bench-gateway docs lock clean
+.PHONY: help demo up check format test test-all bench-lifecycle bench-gateway docs models lock clean
 
 PYTHON ?= python3
 export PYTHON
@@ -43,6 +43,9 @@ bench-gateway: $(ready) ## Measure the gateway alone beside nginx (needs nginx a
 
 docs: $(ready) ## Write docs/reference anew from the code
 	$(bin)/python -m docs.generate
+
+models: $(ready) ## Write cellnode/models.py anew from the api's schemas
+	$(bin)/python -m docs.models
 
 lock: $(ready) ## Resolve pyproject.toml into requirements.lock
 	uv pip compile pyproject.toml --extra server --group dev --universal --python-version 3.11 \

@@ -8,16 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cellnode.errors import PinError
+
 CHECK_SECONDS_MAX = 600
 NOT_INSTALLED = (
     "instances see installed packages only, no files beside the notebook: install the module as a "
     "package, call cloudpickle.register_pickle_by_value(module) before you pin what is made of it, "
     "or leave it out by naming the variables to pin"
 )
-
-
-class PinError(Exception):
-    """Nothing was pinned; the text says which variable is the cause and what to do."""
 
 
 def interpreter_directory() -> Path:

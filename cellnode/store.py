@@ -12,12 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cellnode.errors import StoreError
+
 NAME_PATTERN = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 READ_ONLY = 0o444
-
-
-class StoreError(Exception):
-    """The store lacks what was asked for, or a name is not one."""
 
 
 def default_directory() -> Path:

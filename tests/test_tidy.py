@@ -20,6 +20,7 @@ NESTING_MAX = 3
 
 # What may be longer, by name, with the reason. A row that is no longer needed fails too.
 LONGER_FILES = {
+    "cellnode/models.py": "written by `make models` from the api's schemas; nobody edits it",
     "tests/e2e/test_promises.py": "the promises are read as one document, in the order of letters",
     "tests/schemas/test_evolution.py": "one fold, and every case of it beside the others",
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from cellnode.pin import pin
+from cellnode import pin
 from schemas.events import InstanceStatusChanged
 from schemas.ids import partition_of
 from schemas.instances import Instance

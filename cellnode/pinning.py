@@ -11,18 +11,23 @@ import sys
 import types
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from cellnode.pin_check import PinError, check_loads
+from cellnode.errors import PinError
+from cellnode.pin_check import check_loads
 from cellnode.pin_culprits import path_to_culprit
 from cellnode.pin_packages import packages_of
 from cellnode.pin_pickling import Namespace, Pickled, pickled, together
 from cellnode.pin_schemas import schema_of
 from cellnode.store import Store, canonical_json
+
+if TYPE_CHECKING:
+    from cellnode.client import Client
+    from cellnode.uploading import OnUpload
 
 FORMAT_VERSION = 1
 SCHEMA_BYTES_MAX = 16 * 1024
@@ -33,6 +38,10 @@ _NOTEBOOK_PATTERN = re.compile(r"(_+|_i{1,3}|_[iod]h|_i?\d+|In|Out|exit|quit|get
 
 class NotPinned(UserWarning):
     """A variable was left out because it cannot be pickled."""
+
+
+class NotUploaded(UserWarning):
+    """The pin is in the local store only: a server answers, but did not take it."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,7 @@ class Pin:
     skipped: tuple[Skipped, ...]
     written_bytes: int  # What the store did not have yet.
     store: Path
+    uploaded: bool = False  # Whether a server has it, under this name.
 
     def __repr__(self) -> str:
         variables = ", ".join(each["name"] for each in self.manifest["variables"])
@@ -67,8 +77,11 @@ def pin(
     *,
     namespace: Namespace | None = None,
     store: str | os.PathLike[str] | None = None,
-    project: str = "default",
+    project: str | None = None,
     check: bool = True,
+    upload: bool | None = None,
+    on_upload: OnUpload | None = None,
+    client: Client | None = None,
 ) -> Pin:
     """Pin the caller's variables under a name and say what the checkpoint is.
 
@@ -79,22 +92,52 @@ def pin(
         namespace: where the variables are; by default the caller's globals.
         store: a directory; by default `$CELLNODE_STORE`, `$CELLNODE_DATA/store` or
             `~/.cellnode/store`.
-        project: whose name it is.
+        project: whose name it is; by default `$CELLNODE_PROJECT` or `default`.
         check: load the checkpoint once in a fresh process before its name is published.
+        upload: bring it to the server as well. By default where a server answers, and neither
+            `store` nor `project` names another place; `True` fails where it cannot be brought.
+        on_upload: called with the bytes sent and the bytes to send in all.
+        client: which server; by default `cellnode.connect()`'s.
+
+    Raises:
+        PinError: a named variable cannot be pinned, or a fresh process cannot load it.
+        StoreError: the name is none, or the store cannot be written.
+        CellnodeError: with `upload=True`, why the server did not take it.
     """
     if namespace is None:
         namespace = sys._getframe(1).f_globals
-    where = Store(store)
-    where.pin_path(project, name)  # A wrong name is refused before the work, not after it.
-    gathered = _gather(namespace, variables)
-    digest, manifest, written = _write(where, gathered)
-    if check:
-        check_loads(where.directory, digest)
-    where.put_pin(project, name, _record(where.pin(project, name), digest, namespace))
-    for skipped in gathered.skipped:
+    if project is None:
+        project = client.project if client else os.environ.get("CELLNODE_PROJECT") or "default"
+    made = _pinned(Store(store), (project, name), _Wanted(namespace, variables, check))
+    for skipped in made.skipped:
         warnings.warn(f"{skipped.path}: {skipped.reason}", NotPinned, stacklevel=2)
-    skipped_ones = tuple(gathered.skipped)
-    return Pin(name, project, digest, manifest, skipped_ones, written, where.directory)
+    if upload is False or (upload is None and store is not None and client is None):
+        return made
+    from cellnode.pin_upload import uploaded
+
+    return replace(made, uploaded=uploaded(made, client, on_upload, is_must=bool(upload)))
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What shall be pinned, and whether it is loaded once."""
+
+    namespace: Namespace
+    variables: Iterable[str] | None
+    check: bool
+
+
+def _pinned(where: Store, named: tuple[str, str], wanted: _Wanted) -> Pin:
+    """Into the local store."""
+    where.pin_path(*named)  # A wrong name is refused before the work, not after it.
+    gathered = _gather(wanted.namespace, wanted.variables)
+    digest, manifest, written = _write(where, gathered)
+    if wanted.check:
+        check_loads(where.directory, digest)
+    where.put_pin(*named, _record(where.pin(*named), digest, wanted.namespace))
+    project, name = named
+    skipped = tuple(gathered.skipped)
+    return Pin(name, project, digest, manifest, skipped, written, where.directory)
 
 
 class _Gathered:
