@@ -51,7 +51,7 @@ def call(
     given = gathered(inputs, input_file)
     with connected(server, node=node) as client:
         outputs = client.node(node).call(
-            timeout_seconds=timeout, idempotency_key=idempotency_key, **given
+            given, timeout_seconds=timeout, idempotency_key=idempotency_key
         )
     screen.json({"output": outputs} if screen.as_json else outputs)
 

@@ -10,7 +10,7 @@ from cellnode.cli import nodes_text, words
 from cellnode.cli.connection import connected
 from cellnode.cli.exits import CommandFailed, wrong_usage
 from cellnode.cli.parameters import HERE, PATIENT, NodeName, Server, Waiting, option
-from cellnode.cli.progress import Progress
+from cellnode.cli.progress import Progress, done
 from cellnode.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cellnode.node import Node
 
 YES = ("y", "yes")
+Act = Callable[["Node", dict[str, Any]], "NodeView | None"]
 
 
 def scale(
@@ -98,19 +99,16 @@ class _Change:
         self.screen = Screen(as_json=server.json)
         self._node, self._doing, self._waiting, self._server = node, doing, waiting, server
 
-    def run(
-        self,
-        act: Callable[[Node, dict[str, Any]], Any],
-        before: Callable[[Client, str], None] | None = None,
-    ) -> NodeView | None:
-        """The node as it is then; None where it is gone, or was not waited for."""
+    def run(self, act: Act, before: Callable[[Client, str], None] | None = None) -> NodeView | None:
+        """The node as it is then; None where it was removed."""
         with connected(self._server, node=self._node) as client:
             if before is not None:
                 before(client, self._node)
             node = client.node(self._node)
             with Progress(self.screen, self._doing) as progress:
-                act(node, self._options(progress))
-            return None
+                view = act(node, self._options(progress))
+            self._tell(view, client.project, progress.seconds)
+        return view
 
     def _options(self, progress: Progress) -> dict[str, Any]:
         return {
@@ -118,3 +116,12 @@ class _Change:
             "timeout_seconds": self._waiting.timeout,
             "on_progress": progress,
         }
+
+    def _tell(self, view: NodeView | None, project: str, seconds: float) -> None:
+        if self._waiting.no_wait:
+            self.screen.say(f"{self._doing}; see how it goes: cellnode events {self._node} -f")
+        else:
+            self.screen.say(done(self._node, view, seconds))
+        if self.screen.as_json:
+            gone = {"kind": "NodeGone", "project": project, "node": self._node}
+            self.screen.json(gone if view is None else view.to_json())

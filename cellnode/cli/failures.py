@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from cellnode import errors
 from cellnode.cli import exits
 from cellnode.cli.exits import CommandFailed
+from cellnode.cli.nodes_text import evidence_lines
 from cellnode.cli.screen import console
 
 NEAR = 0.6
@@ -48,6 +49,8 @@ _CODES: dict[type[Exception], int] = {
 
 def _of_problem(error: errors.ProblemError) -> CommandFailed:
     sentence = error.detail or error.title
+    if isinstance(error, errors.NodeUnhealthy):
+        return _of_node(error, sentence)
     if isinstance(error, errors.CellFailed) and error.traceback:
         sentence = f"{error.title}\n{error.traceback.rstrip()}"
     elif error.field and error.field not in sentence:
@@ -55,6 +58,16 @@ def _of_problem(error: errors.ProblemError) -> CommandFailed:
     if isinstance(error, errors.ServerFailed) and error.request_id:
         sentence = f"{sentence} (request {error.request_id})"
     return CommandFailed(sentence, next_step=error.remedy or "", code=_code(error))
+
+
+def _of_node(error: errors.NodeUnhealthy, sentence: str) -> CommandFailed:
+    """The evidence on lines of its own, since it is often a traceback."""
+    evidence = error.document.get("evidence")
+    if not isinstance(evidence, dict):
+        return CommandFailed(sentence, next_step=error.remedy or "")
+    told = "\n".join([sentence.partition(" [")[0], *evidence_lines(evidence)])
+    node = sentence.partition(" ")[0]
+    return CommandFailed(told, next_step=error.remedy or f"see also: cellnode logs {node}")
 
 
 def _code(error: errors.ProblemError) -> int:

@@ -60,7 +60,7 @@ def why(node: NodeName, /, *, server: Server = HERE) -> None:
     """Say why a node is as it is, with the evidence."""
     screen = Screen(as_json=server.json)
     with connected(server, node=node) as client:
-        asked = client.node(node)
-        if screen.as_json:
-            return screen.json(asked.view().to_json())
-        return screen.say(asked.why())
+        view = client.node(node).view()
+    if screen.as_json:
+        return screen.json(view.to_json())
+    return nodes_text.explain(screen, view)

@@ -9,6 +9,7 @@ from rich.text import Text
 from cellnode.cli import words
 from cellnode.cli.screen import Cell, Screen, status_text
 from cellnode.models import InstanceView, NodeView, Transition
+from cellnode.telling import heading, troubled
 
 COLUMNS = ("NODE", "STATUS", "HEALTHY", "TYPE", "UNITS/H", "AGE", "WHY")
 INSTANCE_COLUMNS = ("INSTANCE", "STATUS", "FOR", "WHY")
@@ -36,8 +37,9 @@ def status_of(node: NodeView) -> str:
     return "CREATED" if node.status is None else str(node.status.status)
 
 
-def healthy_of(node: NodeView) -> str:
-    return f"{0 if node.status is None else node.status.healthy}/{node.spec.instances.want}"
+def healthy_of(node: NodeView, of: str = "/") -> str:
+    """How many of the wanted instances are healthy."""
+    return f"{0 if node.status is None else node.status.healthy}{of}{node.spec.instances.want}"
 
 
 def show(screen: Screen, node: NodeView, url: str) -> None:
@@ -69,7 +71,7 @@ def facts(node: NodeView, url: str) -> Iterator[tuple[str, str]]:
     yield "call", url
     yield "inputs", ", ".join(variable.name for variable in spec.inputs) or "none"
     yield "outputs", ", ".join(variable.name for variable in spec.outputs) or "none"
-    yield "instances", f"{healthy_of(node)} healthy, at least {spec.instances.min}"
+    yield "instances", f"{healthy_of(node, ' of ')} healthy, at least {spec.instances.min} needed"
     yield "type", spec.instance_type
     yield "costs", cost_sentence(cost.units_per_hour_each, cost.units_per_hour)
     yield "checkpoint", spec.checkpoint
@@ -90,6 +92,18 @@ def instance_row(instance: InstanceView) -> list[Cell]:
     for line in () if status in FINE else evidence_lines(instance.evidence):
         why.append("\n" + line, QUIET)
     return [Text(instance.instance, "name"), status_text(status), words.age(instance.since), why]
+
+
+def explain(screen: Screen, node: NodeView) -> None:
+    """The node's status in a sentence, then each instance in trouble with its evidence."""
+    screen.paragraph(f"{node.node} is {heading(node)}")
+    for line in () if node.status is None else evidence_lines(node.status.evidence):
+        screen.say((f"  {line}", QUIET))
+    for instance in troubled(node):
+        told = f"is {instance.status} ({instance.reason}): {instance.sentence}"
+        screen.say("  ", (instance.instance, "name"), " ", told)
+        for line in evidence_lines(instance.evidence):
+            screen.say((f"    {line}", QUIET))
 
 
 def evidence_lines(evidence: Mapping[str, str]) -> list[str]:

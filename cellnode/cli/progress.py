@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -28,7 +29,8 @@ class Progress:
     def __init__(self, screen: Screen, doing: str) -> None:
         self._screen = screen
         self._doing = doing
-        self._view: NodeView | None = None
+        self.view: NodeView | None = None  # As it was last seen.
+        self._sent: tuple[int, int] = (0, 0)
         self._begun = time.monotonic()
         self._seen_until: dict[str, datetime] = {}
         self._begun_at = words.now()
@@ -57,13 +59,23 @@ class Progress:
         self._is_over = True
         if self._live is not None:
             self._live.stop()
+        if kind is KeyboardInterrupt:
+            sys.stderr.write("cellnode: interrupted; what was asked for goes on\n")
 
     def __call__(self, view: NodeView) -> None:
         """The node has changed."""
-        self._view = view
+        self.view = view
         if self._live is None and not self._screen.as_json:
             for line in self.news(view):
                 self._screen.line(line)
+
+    def uploaded(self, sent_bytes: int, all_bytes: int) -> None:
+        """So much of a checkpoint has reached the server."""
+        self._sent = (sent_bytes, all_bytes)
+        is_whole = sent_bytes >= all_bytes > 0
+        if is_whole and self._live is None and not self._screen.as_json:
+            size = words.size(all_bytes)
+            self._screen.say(f"{self.seconds:7.2f} s  {size} of the checkpoint uploaded")
 
     @property
     def seconds(self) -> float:
@@ -72,12 +84,14 @@ class Progress:
     def frame(self) -> RenderableType:
         """What stands on the terminal now."""
         line = Table.grid(padding=(0, 1))
-        view = self._view
+        view = self.view
         status = Text("") if view is None else status_text(status_of(view))
-        healthy = "" if view is None else f"{healthy_of(view)} healthy"
+        healthy = "" if view is None else f"{healthy_of(view, ' of ')} healthy"
+        if view is None and self._sent[1]:
+            healthy = "uploading {} of {}".format(*map(words.size, self._sent))
         mark: RenderableType = self._spinner
         if self._is_over:
-            mark = Text("•", "quiet")
+            mark = Text("\u2022", "quiet")
         line.add_row(
             mark,
             Text(self._doing, "heading"),
@@ -108,6 +122,18 @@ class Progress:
                 (seconds, "quiet"), "  ", (f"{name:<24}", "name"), " ",
                 status_text(f"{status:<10}"), " ", why,
             )  # fmt: skip
+
+
+def done(node: str, view: NodeView | None, seconds: float) -> Text:
+    """What has come of the command, in a line."""
+    line = Text.assemble((node, "heading"), " is ")
+    if view is None:
+        line.append("gone", "gone")
+    else:
+        line.append_text(status_text(status_of(view)))
+        if status_of(view) in FINE:
+            line.append(f", {healthy_of(view, ' of ')} instances healthy")
+    return line.append(f", after {seconds:.1f} s", "quiet")
 
 
 def _instances(view: NodeView) -> Table:

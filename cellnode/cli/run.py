@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -44,6 +45,8 @@ def run(words: Sequence[str]) -> int:
 
 
 def _called(words: Sequence[str]) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # Whatever a locale lacks, no traceback.
     app = build()
     result = app(
         list(words),

@@ -74,9 +74,17 @@ class Screen:
         if not self.as_json:
             self.line(Text.assemble(*parts))
 
+    def paragraph(self, text: str) -> None:
+        """Sentences, broken between words where the terminal ends."""
+        if not self.as_json and self.is_terminal:
+            self.console.print(Text(text))
+        else:
+            self.say(text)
+
     def line(self, text: Text) -> None:
+        """One line, however long: what is copied from it must stay whole."""
         if self.is_terminal:
-            self.console.print(text)
+            self.console.print(text, soft_wrap=True)
         else:
             self.write(text.plain.rstrip() + "\n")
 
@@ -129,7 +137,9 @@ def aligned(titles: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
 
 
 def plain(cell: Cell) -> str:
-    return cell.plain if isinstance(cell, Text) else cell
+    """The cell's words, its lines one after the other."""
+    text = cell.plain if isinstance(cell, Text) else cell
+    return text.replace("\n", " | ")
 
 
 def status_text(status: str) -> Text:

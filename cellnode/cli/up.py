@@ -25,6 +25,14 @@ def up(
             metavar="HOST:PORT",
         ),
     ] = GATEWAY,
+    kafka: Annotated[
+        str | None,
+        option("A Kafka that runs elsewhere; without it a broker is started.", metavar="HOST:PORT"),
+    ] = None,
+    redis: Annotated[
+        str | None,
+        option("A Redis that runs elsewhere; without it one is started.", metavar="URL"),
+    ] = None,
     quiet: Annotated[bool, option("Say nothing but errors.", "--quiet", "-q")] = False,
 ) -> int:
     """Start the whole system here; Ctrl-C stops it.
@@ -34,7 +42,7 @@ def up(
     address = host_and_port(gateway)
     from cellnode.launcher import run_up
 
-    return run_up(data, address, quiet=quiet)
+    return run_up(data, address, kafka=kafka, redis=redis, quiet=quiet)
 
 
 def host_and_port(text: str) -> tuple[str, int]:

@@ -15,6 +15,7 @@ from cellnode.launcher.report import Report
 
 ADDRESSES = Addresses(
     gateway="http://127.0.0.1:8080",
+    api="http://127.0.0.1:8081",
     kafka="127.0.0.1:9092",
     redis="unix:///tmp/redis.sock",
     data="/tmp/data",
@@ -76,6 +77,7 @@ def test_a_pipe_gets_plain_lines() -> None:
 
     assert stream.getvalue().splitlines() == [
         "gateway http://127.0.0.1:8080",
+        "api http://127.0.0.1:8081",
         "kafka 127.0.0.1:9092",
         "redis unix:///tmp/redis.sock",
         "data /tmp/data",

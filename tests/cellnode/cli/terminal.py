@@ -1,0 +1,92 @@
+"""The command as people run it: in a terminal of a given size, or between pipes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tests.sources import ROOT
+
+COMMAND = [sys.executable, "-P", "-m", "cellnode"]
+SECONDS_MAX = 60.0
+COLUMNS, ROWS = 100, 40
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command said, and how it ended."""
+
+    code: int
+    out: str
+    err: str = ""
+
+
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Ours, without what would decide about colours and servers."""
+    hidden = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "CELLNODE_URL", "CELLNODE_PROJECT"}
+    kept = {name: value for name, value in os.environ.items() if name not in hidden}
+    return {**kept, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **(more or {})}
+
+
+def in_pipe(*words: str, given: str = "", more: Mapping[str, str] | None = None) -> Ended:
+    """Between pipes, as a program runs it."""
+    ended = subprocess.run(
+        [*COMMAND, *words],
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+        env=environment(more),
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+def in_terminal(
+    *words: str, typed: str = "", columns: int = COLUMNS, more: Mapping[str, str] | None = None
+) -> Ended:
+    """In a terminal; what goes to standard error stands among the rest."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
+    child = subprocess.Popen(
+        [*COMMAND, *words],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=environment(more),
+        start_new_session=True,
+    )
+    os.close(slave)
+    try:
+        if typed:
+            os.write(master, typed.encode())
+        out = _all_of(master)
+        return Ended(child.wait(SECONDS_MAX), out.decode(errors="replace"))
+    finally:
+        child.kill()
+        child.wait()
+        os.close(master)
+
+
+def _all_of(master: int) -> bytes:
+    """Until nobody holds the terminal's other end."""
+    out, deadline = b"", time.monotonic() + SECONDS_MAX
+    while time.monotonic() < deadline:
+        if not select.select([master], [], [], 0.5)[0]:
+            continue
+        try:
+            chunk = os.read(master, 65536)
+        except OSError:
+            return out
+        if not chunk:
+            return out
+        out += chunk
+    raise AssertionError(f"still running after {SECONDS_MAX:g} s: {out!r}")
