@@ -116,15 +116,15 @@ async def _listening(
     application: web.Application, process: Process[ApiSettings]
 ) -> AsyncIterator[web.AppRunner]:
     runner = web.AppRunner(
-        application, handle_signals=False, access_log=None, handler_cancellation=True
+        application,
+        handle_signals=False,
+        access_log=None,
+        handler_cancellation=True,  # A client that has gone waits for nothing.
+        shutdown_timeout=process.settings.drain_seconds_max,
     )
     await runner.setup()
     try:
-        site = web.TCPSite(
-            runner,
-            *process.settings.listen_address,
-            shutdown_timeout=process.settings.drain_seconds_max,
-        )
+        site = web.TCPSite(runner, *process.settings.listen_address)
         await site.start()
         host, port = runner.addresses[0][:2]
         process.address = f"{host}:{port}"
