@@ -23,7 +23,7 @@ from schemas.views import ProblemView
 from services.api.node_examples import example_of, has_example
 from services.api.openapi import OPENAPI_VERSION
 from services.api.openapi_models import plain_schema
-from services.api.openapi_problems import not_executed_header, problem_responses
+from services.api.openapi_problems import by_status, not_executed_header, response_of
 
 Json = dict[str, Any]
 # Above 0, as the gateway reads it.
@@ -189,7 +189,10 @@ def _header(text: str, pattern: str = "", *, required: bool = False) -> Json:
 
 
 def _problems() -> dict[str, Json]:
-    told = problem_responses(PROBLEMS_OF_CALLS, not_executed_header())
+    told = {
+        status: response_of(codes, not_executed_header())
+        for status, codes in by_status(PROBLEMS_OF_CALLS).items()
+    }
     cell_error = {"description": "`cell`: the user's code raised.", "schema": {"const": "cell"}}
     told["500"]["headers"][ERROR_HEADER] = cell_error
     return told

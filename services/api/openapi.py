@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from schemas.http import PROJECT_HEADER, REQUEST_ID_HEADER
 from services.api.openapi_examples import EXAMPLES, PATH_EXAMPLES
-from services.api.openapi_models import Models, plain_schema
-from services.api.openapi_problems import problem_responses
+from services.api.openapi_models import Models
+from services.api.openapi_problems import by_status, response_name, response_of
 from services.api.openapi_texts import DESCRIPTION, EVENT_MODELS, PATH_TEXTS, TAGS
 from services.api.operations import (
     EVENTS_TYPE,
@@ -37,7 +38,7 @@ def document(operations: Iterable[Operation]) -> Json:
     paths: dict[str, Json] = {}
     for one in described:
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, models)
-    return {
+    made = {
         "openapi": OPENAPI_VERSION,
         "info": {"title": "cellnode", "version": API_VERSION, "description": DESCRIPTION.strip()},
         "servers": [{"url": "/"}],
@@ -48,8 +49,21 @@ def document(operations: Iterable[Operation]) -> Json:
             "schemas": models.components(),
             "parameters": {"Project": _project(), "RequestId": _request_id()},
             "headers": {"RequestId": _request_id_header()},
+            "responses": _problems(described),
         },
     }
+    plain: Json = json.loads(json.dumps(made))  # Names of headers may be texts of another kind.
+    return plain
+
+
+def _problems(operations: Sequence[Operation]) -> Json:
+    """The problem answers of all operations, each mix of codes once."""
+    mixes = {
+        response_name(codes): codes
+        for one in operations
+        for codes in by_status(one.all_problems).values()
+    }
+    return {name: response_of(mixes[name]) for name in sorted(mixes)}
 
 
 def _must_differ(operations: Sequence[Operation]) -> None:
@@ -69,10 +83,13 @@ def _operation(one: Operation, models: Models) -> Json:
         "operationId": one.id,
         "summary": one.summary,
         "tags": [one.tag],
-        "parameters": _parameters(one),
+        "parameters": _parameters(one, models),
         "responses": {
             **_answers(one.answers, models),
-            **problem_responses(one.all_problems),
+            **{
+                status: {"$ref": f"#/components/responses/{response_name(codes)}"}
+                for status, codes in by_status(one.all_problems).items()
+            },
         },
     }
     if body := _body(one, models):
@@ -83,9 +100,9 @@ def _operation(one: Operation, models: Models) -> Json:
 # Parameters.
 
 
-def _parameters(one: Operation) -> list[Json]:
+def _parameters(one: Operation, models: Models) -> list[Json]:
     told = [_path_parameter(name) for name in one.parameters]
-    told += _query_parameters(one)
+    told += _query_parameters(one, models)
     told += [_header_parameter(header) for header in one.headers]
     if one.has_project:
         told.append({"$ref": "#/components/parameters/Project"})
@@ -103,10 +120,10 @@ def _path_parameter(name: str) -> Json:
     }
 
 
-def _query_parameters(one: Operation) -> list[Json]:
+def _query_parameters(one: Operation, models: Models) -> list[Json]:
     if one.query is None:
         return []
-    schema = plain_schema(one.query)
+    schema = models.query(one.query)
     required = schema.get("required", [])
     return [
         _query_parameter(name, dict(part), name in required)

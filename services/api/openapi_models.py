@@ -28,6 +28,7 @@ class Models:
     def __init__(self) -> None:
         self._kinds: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {}
         self._made: tuple[Any, Json] | None = None
+        self._beside: Json = {}  # What queries refer to.
         self.add_answer(ProblemView)
 
     def add_operation(self, one: Operation) -> None:
@@ -46,8 +47,16 @@ class Models:
     def answer(self, model: type[BaseModel]) -> Json:
         return self._reference(model, "serialization")
 
+    def query(self, model: type[BaseModel]) -> Json:
+        """The schema of an operation's parameters; what it refers to becomes a component."""
+        schema = plain_schema(model, ref_template=_TEMPLATE)
+        self._beside.update(schema.pop("$defs", {}))
+        return schema
+
     def components(self) -> Json:
-        _, definitions = self._all()
+        _, made = self._all()
+        describe(self._beside)
+        definitions = {**self._beside, **made}
         return {name: definitions[name] for name in sorted(definitions)}
 
     def _reference(self, model: type[BaseModel], mode: JsonSchemaMode) -> Json:
@@ -66,9 +75,9 @@ class Models:
         return self._made
 
 
-def plain_schema(model: type[BaseModel]) -> Json:
+def plain_schema(model: type[BaseModel], ref_template: str = "#/$defs/{model}") -> Json:
     """The schema of one model, with its comments, for parameters."""
-    schema = model.model_json_schema(by_alias=True)
+    schema = model.model_json_schema(by_alias=True, ref_template=ref_template)
     _describe(schema, model)
     for part in schema.get("properties", {}).values():
         part.pop("title", None)
@@ -80,6 +89,17 @@ def describe(definitions: Json) -> None:
     known = {kind.__name__: kind for kind in _below(BaseModel)}
     for name, definition in definitions.items():
         _describe(definition, known.get(re.sub(r"-(In|Out)put$", "", name)))
+        _close(definition)
+
+
+def _close(part: Any) -> None:
+    """Where pydantic constrains the names of a map, it takes no others."""
+    for inner in (
+        part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    ):
+        _close(inner)
+    if isinstance(part, dict) and isinstance(part.get("patternProperties"), dict):
+        part.setdefault("additionalProperties", False)
 
 
 def docstring(kind: type) -> str:

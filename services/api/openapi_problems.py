@@ -12,16 +12,22 @@ Json = dict[str, Any]
 EXAMPLE_REQUEST_ID = "5f1c9a3e-1"
 
 
-def problem_responses(codes: Iterable[str], extra: Json | None = None) -> dict[str, Json]:
-    """By status, sorted; `extra` are further headers of every one of them."""
-    by_status: dict[int, list[str]] = {}
+def by_status(codes: Iterable[str]) -> dict[str, list[str]]:
+    """Sorted, as the keys of an operation's responses."""
+    found: dict[int, list[str]] = {}
     for code in codes:
-        by_status.setdefault(PROBLEMS[code].status, []).append(code)
-    return {str(status): _response(by_status[status], extra or {}) for status in sorted(by_status)}
+        found.setdefault(PROBLEMS[code].status, []).append(code)
+    return {str(status): sorted(found[status]) for status in sorted(found)}
 
 
-def _response(codes: list[str], extra: Json) -> Json:
-    headers: Json = {**extra, REQUEST_ID_HEADER: {"$ref": "#/components/headers/RequestId"}}
+def response_name(codes: Iterable[str]) -> str:
+    """Of the component that stands for an answer with one of these codes."""
+    return ".".join(codes)
+
+
+def response_of(codes: list[str], extra: Json | None = None) -> Json:
+    """One answer, all of whose codes have the same status; `extra` are further headers."""
+    headers: Json = {**(extra or {}), REQUEST_ID_HEADER: {"$ref": "#/components/headers/RequestId"}}
     if PROBLEMS[codes[0]].status == 503:
         headers["Retry-After"] = {
             "description": "Seconds after which it is worth trying again.",

@@ -57,6 +57,12 @@ def references(part: Any) -> Iterator[str]:
             yield from references(value)
 
 
+def resolved(document: Any, part: dict[str, Any]) -> dict[str, Any]:
+    for name in part["$ref"].split("/")[1:] if "$ref" in part else ():
+        document = document[name]
+    return document if "$ref" in part else part
+
+
 def found_at(document: Any, reference: str) -> bool:
     for name in reference.removeprefix("#/").split("/"):
         if name not in document:
@@ -99,7 +105,8 @@ def test_every_answer_tells_the_request_id_and_every_problem_its_codes(
     openapi: dict[str, Any],
 ) -> None:
     for method, path, operation in described(openapi):
-        for status, answer in operation["responses"].items():
+        for status, told in operation["responses"].items():
+            answer = resolved(openapi, told)
             assert "X-Request-ID" in answer["headers"], (method, path, status)
             is_problem = "application/problem+json" in answer.get("content", {})
             assert is_problem is (int(status) >= 400), (method, path, status)
