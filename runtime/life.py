@@ -51,7 +51,9 @@ class Agent:
         self.loop = asyncio.get_running_loop()
         self.end: asyncio.Future[float] = self.loop.create_future()
         self.executions = Executions(self.instance, self.phases, self.metrics, self)
-        self.routes = AgentRoutes(self.instance, self.phases, self.metrics, self.executions)
+        self.routes = AgentRoutes(
+            self.instance, self.phases, self.metrics, self.executions, log=self.log
+        )
         self.loop.add_signal_handler(signal.SIGTERM, self._end, self.instance.drain_seconds_min)
         self.loop.add_signal_handler(signal.SIGINT, self._end, 0.0)
         server = await self._listen()

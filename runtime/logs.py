@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Callable
 
 LOG_BYTES_MAX = 8 * 1024 * 1024
 READ_BYTES = 64 * 1024
@@ -17,10 +18,13 @@ class Log:
     def __init__(self, path: str, bytes_max: int = LOG_BYTES_MAX) -> None:
         self.path = path
         self.bytes_max = bytes_max
+        self.rotations = 0
+        self.full: int | None = None  # The file before this one, for those who read behind.
+        self.listeners: set[Callable[[], None]] = set()
         self._open()
 
     def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self.fd = os.open(self.path, flags, 0o600)
         self.size = os.fstat(self.fd).st_size
 
@@ -31,9 +35,15 @@ class Log:
             self.size += os.write(self.fd, data)
         except OSError:
             return  # A full disk must not stop the instance from serving.
+        for listener in list(self.listeners):
+            listener()
 
     def _rotate(self) -> None:
         full = self.fd
+        self.rotations += 1
+        if self.full is not None:
+            os.close(self.full)
+            self.full = None
         with contextlib.suppress(OSError):  # Somebody has removed it.
             os.replace(self.path, f"{self.path}.1")
         try:
@@ -42,7 +52,7 @@ class Log:
             os.ftruncate(full, 0)
             self.size = 0
             return
-        os.close(full)
+        self.full = full
         self.take_streams()
 
     def take_streams(self) -> None:

@@ -1,4 +1,4 @@
-"""The agent's paths: execute, phase, probes and metrics."""
+"""The agent's paths: execute, phase, logs, probes and metrics."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from runtime.connection import Connection
 from runtime.exchange import Exchange
 from runtime.executions import Executions
 from runtime.instance import Instance
+from runtime.log_reading import LogReaders
+from runtime.logs import Log
 from runtime.metrics import Metrics
 from runtime.phases import Phases
 from schemas import http as names
@@ -23,7 +25,13 @@ class AgentRoutes:
     """Dispatches on method and path; only `POST /execute` reaches the interpreter."""
 
     def __init__(
-        self, instance: Instance, phases: Phases, metrics: Metrics, executions: Executions
+        self,
+        instance: Instance,
+        phases: Phases,
+        metrics: Metrics,
+        executions: Executions,
+        *,
+        log: Log,
     ) -> None:
         self.instance = instance
         self.phases = phases
@@ -37,6 +45,7 @@ class AgentRoutes:
             b"/livez": self._livez,
             b"/readyz": self._readyz,
             b"/metrics": self._metrics,
+            b"/logs": LogReaders(log).handle,
         }
 
     def handle(self, exchange: Exchange) -> None:
@@ -48,7 +57,7 @@ class AgentRoutes:
         elif path == b"/execute" or path in self.reads:
             exchange.refuse("method-not-allowed", "POST /execute; GET for the others")
         else:
-            exchange.refuse("not-found", "execute, phase, livez, readyz and metrics are here")
+            exchange.refuse("not-found", "execute, phase, logs, livez, readyz and metrics are here")
 
     def document(self) -> dict[str, Any]:
         executions = self.executions
