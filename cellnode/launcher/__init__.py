@@ -6,14 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cellnode.launcher.launcher import Addresses, Launcher
+    from cellnode.launcher.addresses import Addresses
+    from cellnode.launcher.launcher import Launcher
     from cellnode.launcher.places import UpFailed
     from cellnode.launcher.up import run_up
 
 __all__ = ["Addresses", "Launcher", "UpFailed", "run_up"]
 
 # Imported at first use: the other commands must not wait for what only `up` needs.
-_HOMES = {"Addresses": "launcher", "Launcher": "launcher", "UpFailed": "places", "run_up": "up"}
+_HOMES = {"Addresses": "addresses", "Launcher": "launcher", "UpFailed": "places", "run_up": "up"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,235 +1,185 @@
 """The whole system on this machine, started inward-out and stopped outward-in.
 
-What dies is started again; only the broker is not, since the log that it held is gone with it.
+What dies is started again; a broker comes back from its journal, under services started anew.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
-from cellnode.launcher.child import Child, in_words, keep_running
+from cellnode.launcher.addresses import Addresses
+from cellnode.launcher.child import (
+    CALM_SECONDS,
+    RESTART_SECONDS_FIRST,
+    RESTART_SECONDS_MAX,
+    in_words,
+)
+from cellnode.launcher.children import Children
 from cellnode.launcher.leftovers import end_instances
-from cellnode.launcher.places import DataDirectory, DirectoryLock, SocketPlace, UpFailed
+from cellnode.launcher.options import Options
+from cellnode.launcher.places import DataDirectory, DirectoryLock, UpFailed
 from cellnode.launcher.programs import (
     CONTROL_SERVICES,
     Listener,
     ReservedPort,
-    broker_program,
     gateway_program,
-    listen,
-    redis_program,
+    listen_in_time,
     service_program,
 )
-from cellnode.launcher.ready import wait_until_ready
+from cellnode.launcher.ready import wait_until_ready, watch_condition
+from cellnode.launcher.stores import Stores
 
-REDIS_SOCKET = "redis.sock"
-BROKER_ADDRESS_FILE = "broker.address"
-APPEAR_SECONDS_MAX = 10.0  # For Redis's socket and the broker's address.
 SERVICE_STOP_SECONDS = 1.5  # For what a gateway still answers, and for last records.
-STORE_STOP_SECONDS = 0.5  # Redis and broker keep nothing, so they may be ended quickly.
-LOG_LOOK_SECONDS = 5.0
-_PAUSE_SECONDS = 0.01
-
-
-@dataclass(frozen=True)
-class Addresses:
-    """Where everything can be reached, as printed and as written to `addresses.json`."""
-
-    gateway: str
-    kafka: str
-    redis: str
-    data: str
-    services: Mapping[str, str]  # host:port of /livez, /readyz and /metrics.
-
-    def as_json(self) -> str:
-        return json.dumps({**vars(self), "services": dict(self.services)}, indent=2) + "\n"
+LISTEN_SECONDS_MAX = 3.0  # For the gateway of a killed `up`, which may just be ending.
+BROKER_DEATHS_MAX = 5  # In a row; then coming back is of no use.
+JOURNAL = "journal"  # The broker's condition that tells how its journal fares.
 
 
 class Launcher:
     """Everything that `up` has started. `start`, then `wait`, then `stop`, in this order."""
 
-    def __init__(self, data: Path, gateway: tuple[str, int], tell: Callable[[str], None]) -> None:
-        self._directory = DataDirectory(data.expanduser().resolve())
-        self._gateway = gateway
+    def __init__(self, options: Options, tell: Callable[[str], None]) -> None:
+        self._directory = DataDirectory(options.data.expanduser().resolve())
+        self._options = options
         self._tell = tell
         self._lock = DirectoryLock(self._directory)
-        self._children: dict[str, Child] = {}
-        self._keepers: list[asyncio.Task[None]] = []
-        self._ports = {name: ReservedPort() for name in CONTROL_SERVICES}
+        self._children = Children(self._directory.logs, tell)
+        self._stores = Stores(options, self._directory, self._children)
+        names = (*CONTROL_SERVICES, *(["broker"] if self._stores.has_own_broker else []))
+        self._ports = {name: ReservedPort() for name in names}
         self._listener: Listener | None = None
-        self._sockets: SocketPlace | None = None
+        self._watching: asyncio.Future[None] | None = None
 
     @property
     def is_up(self) -> bool:
         """Whether there is something to stop."""
         return bool(self._children)
 
+    @property
+    def what_starts(self) -> str:
+        """In words."""
+        redis = "" if self._options.redis else "Redis, "
+        kafka = "" if self._options.kafka else "a Kafka broker, "
+        return f"{redis}{kafka}provisioner, health, api and gateway"
+
     async def start(self) -> Addresses:
         """Everything is up and ready, or UpFailed; then `stop` still has to be called."""
         self._directory.make()
         self._lock.take()
-        self._directory.addresses.unlink(missing_ok=True)  # Of a former one that was killed.
-        self._end_leftovers("left by a former `cellnode up` that was killed")
-        self._sockets = SocketPlace(self._directory)
-        self._listener = listen(*self._gateway)
-        redis, kafka = await asyncio.gather(
-            self._start_redis(self._sockets), self._start_broker(self._sockets)
-        )
-        await self._start_services(redis, kafka, self._listener)
-        addresses = Addresses(
-            gateway=f"http://{self._listener.address}",
-            kafka=kafka,
-            redis=redis,
-            data=str(self._directory.root),
-            services=self._operators_addresses(),
-        )
-        self._write_addresses(addresses)
-        return addresses
+        was_killed = self._directory.addresses.exists()
+        self._directory.addresses.unlink(missing_ok=True)
+        patience_seconds = LISTEN_SECONDS_MAX if was_killed else 0.0
+        self._listener = await listen_in_time(*self._options.gateway, patience_seconds)
+        await self._stores.start(self._at("broker"))
+        if self._stores.has_own_broker:
+            told = watch_condition(self._at("broker"), JOURNAL, self._tell)
+            self._watching = asyncio.ensure_future(told)
+        await self._start_services(self._listener)
+        return self._written(self._listener)
 
     async def wait(self, stopped: asyncio.Event) -> None:
-        """Until told to stop; UpFailed if the broker ends, since its log cannot be brought back."""
-        asked = asyncio.ensure_future(stopped.wait())
-        broker = asyncio.ensure_future(self._without_broker())
-        small = asyncio.ensure_future(self._keep_logs_small())
+        """Until told to stop; UpFailed if something cannot be kept running."""
+        tasks = [
+            asyncio.ensure_future(stopped.wait()),
+            asyncio.ensure_future(self._children.keep_logs_small()),
+        ]
+        if self._stores.has_own_broker:
+            tasks.append(asyncio.ensure_future(self._outlive_brokers()))
         try:
-            await self._first_of(asked, broker)
+            await self._children.first_of(*tasks)
         finally:
-            for task in (asked, broker, small):
+            for task in tasks:
                 task.cancel()
-
-    async def _without_broker(self) -> None:
-        code = await self._children["broker"].ended()
-        raise UpFailed(
-            f"the embedded broker ended ({in_words(code)}), and its log, which is all that is "
-            "known of the nodes, is gone with it; so everything is stopped. Start again and "
-            "deploy again. For a log that survives, use Apache Kafka."
-        )
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def stop(self) -> None:
-        """Gateway, services, instances, Redis and broker, in this order; nothing is left."""
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
-        await self._end("gateway", grace_seconds=SERVICE_STOP_SECONDS)
-        await self._end(*CONTROL_SERVICES, grace_seconds=SERVICE_STOP_SECONDS)
-        if self._lock.is_held:
-            await asyncio.to_thread(self._end_leftovers, "")
-        await self._end("redis", "broker", grace_seconds=STORE_STOP_SECONDS)
-        self._let_go()
-
-    async def _start_redis(self, sockets: SocketPlace) -> str:
-        path = sockets.path(REDIS_SOCKET)
-        path.unlink(missing_ok=True)
-        child = await self._started(
-            "redis", Child(redis_program(self._directory, path), self._log("redis"))
-        )
-        await self._appears(path, child)
-        self._keep(child)
-        return f"unix://{path}"
-
-    async def _start_broker(self, sockets: SocketPlace) -> str:
-        """Not kept running: a new broker would be a new, empty log."""
-        file = sockets.path(BROKER_ADDRESS_FILE)
-        file.unlink(missing_ok=True)
-        child = await self._started(
-            "broker", Child(broker_program(self._directory, file), self._log("broker"))
-        )
-        await self._appears(file, child)
-        return file.read_text().strip()
-
-    async def _start_services(self, redis: str, kafka: str, listener: Listener) -> None:
-        shared = {"REDIS_URL": redis, "KAFKA_BOOTSTRAP_SERVERS": kafka}
-        programs = [
-            *(
-                service_program(name, self._directory, shared, port.address)
-                for name, port in self._ports.items()
-            ),
-            gateway_program(self._directory, shared, listener),
-        ]
-        for program in programs:
-            child = Child(program, self._log(program.name))
-            self._keep(await self._started(program.name, child))
-        services = self._operators_addresses()
-        ready = asyncio.ensure_future(wait_until_ready(self._children, services))
-        try:
-            await self._first_of(ready)
-        finally:
-            ready.cancel()
-
-    async def _first_of(self, *awaited: asyncio.Future[Any]) -> None:
-        """One of these is over, or something cannot be kept running: then UpFailed."""
-        await asyncio.wait({*awaited, *self._keepers}, return_when="FIRST_COMPLETED")
-        for over in (*self._keepers, *awaited):
-            if over.done():
-                over.result()
-
-    async def _started(self, name: str, child: Child) -> Child:
-        self._children[name] = child
-        child.log.write_bytes(b"")
-        await child.start()
-        return child
-
-    def _keep(self, child: Child) -> None:
-        self._keepers.append(asyncio.ensure_future(keep_running(child, self._tell)))
-
-    async def _appears(self, path: Path, child: Child) -> None:
-        deadline = asyncio.get_running_loop().time() + APPEAR_SECONDS_MAX
-        while not _is_there(path):
-            if child.pid is None or asyncio.get_running_loop().time() > deadline:
-                raise UpFailed(f"{child.name} did not start. {child.quoted_log()}")
-            await asyncio.sleep(_PAUSE_SECONDS)
-
-    async def _keep_logs_small(self) -> None:
-        while True:
-            await asyncio.sleep(LOG_LOOK_SECONDS)
-            for child in self._children.values():
-                child.keep_log_small()
-
-    def _end_leftovers(self, origin: str) -> None:
-        had_some = origin and any(self._directory.instances.iterdir())
-        survivors = end_instances(self._directory.instances)
-        if had_some:
-            self._tell(f"instances {origin} were ended")
-        for process in survivors:
-            self._tell(f"process {process.pid} of an instance could not be ended")
-
-    async def _end(self, *names: str, grace_seconds: float) -> None:
-        children = [self._children[name] for name in names if name in self._children]
-        await asyncio.gather(*(child.stop(grace_seconds) for child in children))
-
-    def _let_go(self) -> None:
+        """Gateway, services, instances, Redis and broker, in this order; specs stay."""
+        if self._watching is not None:
+            self._watching.cancel()
+        await self._children.end("gateway", grace_seconds=SERVICE_STOP_SECONDS)
+        await self._children.end(*CONTROL_SERVICES, grace_seconds=SERVICE_STOP_SECONDS)
+        if self._lock.is_held and self.is_up:
+            await asyncio.to_thread(self._end_instances)
+        await self._stores.stop()
         for port in self._ports.values():
             port.release()
         if self._listener is not None:
             self._listener.socket.close()
-        if self._sockets is not None:
-            self._sockets.remove(REDIS_SOCKET, BROKER_ADDRESS_FILE)
         if self._lock.is_held:
             self._directory.addresses.unlink(missing_ok=True)
             self._lock.release()
 
-    def _log(self, name: str) -> Path:
-        return self._directory.logs / f"{name}.log"
+    async def _start_services(self, listener: Listener) -> None:
+        for name in CONTROL_SERVICES:
+            await self._start_service(name)
+        shared = self._stores.environment()
+        await self._children.keep(
+            gateway_program(self._directory, shared, listener, self._at("api"))
+        )
+        await self._until_ready()
+
+    async def _start_service(self, name: str) -> None:
+        shared = self._stores.environment()
+        await self._children.keep(service_program(name, self._directory, shared, self._at(name)))
+
+    async def _until_ready(self) -> None:
+        asked = {name: at for name, at in self._operators_addresses().items() if name != "broker"}
+        ready = asyncio.ensure_future(wait_until_ready(self._children, asked))
+        try:
+            await self._children.first_of(ready)
+        finally:
+            ready.cancel()
+
+    async def _outlive_brokers(self) -> None:
+        """Each that ends is followed by another; UpFailed if they end too often."""
+        loop, deaths = asyncio.get_running_loop(), 0
+        while True:
+            begun = loop.time()
+            code = await self._children["broker"].ended()
+            deaths = 1 if loop.time() - begun >= CALM_SECONDS else deaths + 1
+            self._tell(
+                f"the broker ended ({in_words(code)}); it is started again from its journal, and "
+                f"the services with it; nodes go on answering. Log: {self._children['broker'].log}"
+            )
+            if deaths > BROKER_DEATHS_MAX:
+                raise UpFailed(f"the broker ended {deaths} times in a row; everything is stopped")
+            await self._begin_again(deaths)
+
+    async def _begin_again(self, deaths: int) -> None:
+        """The old services know what the new log does not, so none of them may go on."""
+        await self._children.end(*CONTROL_SERVICES, grace_seconds=0)
+        delay = min(RESTART_SECONDS_FIRST * 2 ** (deaths - 1), RESTART_SECONDS_MAX)
+        await asyncio.sleep(delay)
+        assert self._listener is not None
+        await self._stores.start_broker(self._at("broker"))
+        for name in CONTROL_SERVICES:
+            await self._start_service(name)
+        await self._until_ready()
+        self._written(self._listener)
+        self._tell(f"everything is ready again; Kafka is now at {self._stores.kafka}")
+
+    def _end_instances(self) -> None:
+        for process in end_instances(self._directory.instances):
+            self._tell(f"process {process.pid} of an instance could not be ended")
+
+    def _written(self, listener: Listener) -> Addresses:
+        """Told to whoever waits for the file."""
+        addresses = Addresses(
+            gateway=f"http://{listener.address}",
+            api=f"http://{self._at('api')}",
+            kafka=self._stores.kafka,
+            redis=self._stores.redis,
+            data=str(self._directory.root),
+            services=self._operators_addresses(),
+        )
+        addresses.write(self._directory.addresses)
+        return addresses
+
+    def _at(self, name: str) -> str:
+        return self._ports[name].address if name in self._ports else ""
 
     def _operators_addresses(self) -> dict[str, str]:
         """Where each service answers /livez, /readyz and /metrics."""
         own = {name: port.address for name, port in self._ports.items()}
         return own | ({"gateway": self._listener.address} if self._listener else {})
-
-    def _write_addresses(self, addresses: Addresses) -> None:
-        """Atomically: who waits for the file never reads half of it."""
-        written = self._directory.addresses.with_suffix(f".{os.getpid()}")
-        written.write_text(addresses.as_json())
-        with contextlib.suppress(FileNotFoundError):
-            written.replace(self._directory.addresses)
-
-
-def _is_there(path: Path) -> bool:
-    return path.exists()

@@ -69,11 +69,20 @@ class DataDirectory:
     def lock(self) -> Path:
         return self.root / "lock"
 
+    @property
+    def journal(self) -> Path:
+        return self.root / "journal"
+
+    @property
+    def instance_types(self) -> Path:
+        """The operator's own table; it need not exist."""
+        return self.root / "instance-types.json"
+
     def make(self) -> None:
         """Only its owner may look inside: checkpoints and logs are private."""
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for folder in (self.logs, self.store, self.instances):
+            for folder in (self.logs, self.store, self.instances, self.journal):
                 folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise UpFailed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -15,16 +16,20 @@ from cellnode.launcher.places import DataDirectory, UpFailed, packages_path
 
 LOOPBACK = "127.0.0.1"
 BACKLOG = 4096  # Connections that wait in the kernel while a gateway is started again.
+LISTEN_PAUSE_SECONDS = 0.05
 REPUBLISH_BYTES = 2 * 1024 * 1024
-CONTROL_SERVICES = ("provisioner", "health")
+CONTROL_SERVICES = ("provisioner", "health", "api")
+REAL_SESSION_MS = 6_000  # The least that Apache Kafka allows: a killed `up` is soon forgotten.
 
 # The embedded broker hears a waiting reader late and keeps a dead member for a session.
-_EMBEDDED = {
+EMBEDDED = {
     "KAFKA_FETCH_MAX_WAIT_MS": "20",
     "KAFKA_SESSION_TIMEOUT_MS": "3000",
     "CELLNODE_REPUBLISH_BYTES": str(REPUBLISH_BYTES),
     "CELLNODE_CREATE_TOPICS": "false",
 }
+# What `cellnode up` would rather have, unless its own environment says otherwise.
+REAL = {"KAFKA_SESSION_TIMEOUT_MS": str(REAL_SESSION_MS)}
 
 
 def redis_program(directory: DataDirectory, path: Path) -> Program:
@@ -44,32 +49,41 @@ def redis_program(directory: DataDirectory, path: Path) -> Program:
     return Program("redis", command, {"PATH": os.environ.get("PATH", "")}, directory.root)
 
 
-def broker_program(directory: DataDirectory, address_file: Path) -> Program:
-    own = {"CELLNODE_EMBEDDED_ADDRESS_FILE": str(address_file)}
-    return _python("embedded", directory, own)
+def broker_program(directory: DataDirectory, address_file: Path, listen_at: str) -> Program:
+    own = {
+        "CELLNODE_EMBEDDED_ADDRESS_FILE": str(address_file),
+        "CELLNODE_EMBEDDED_JOURNAL": str(directory.journal),
+        "CELLNODE_EMBEDDED_LISTEN": listen_at,
+    }
+    return _python("embedded", directory, own, name="broker")
 
 
 def service_program(
     service: str, directory: DataDirectory, shared: Mapping[str, str], listen_at: str
 ) -> Program:
-    """A service on the embedded broker; its /livez, /readyz and /metrics at that address."""
-    own = {**_EMBEDDED, **shared, f"CELLNODE_{service.upper()}_LISTEN": listen_at}
-    return _python(service, directory, own)
+    """A service; its /livez, /readyz and /metrics at that address."""
+    return _python(service, directory, {**shared, f"CELLNODE_{service.upper()}_LISTEN": listen_at})
 
 
 def gateway_program(
-    directory: DataDirectory, shared: Mapping[str, str], listener: Listener
+    directory: DataDirectory, shared: Mapping[str, str], listener: Listener, api: str
 ) -> Program:
     """The gateway answers callers and operators on the socket that is held here."""
     fd = listener.socket.fileno()
-    own = {**_EMBEDDED, **shared, "CELLNODE_GATEWAY_SOCKET_FD": str(fd)}
-    return _python("gateway", directory, own, (fd,))
+    own = {
+        **shared,
+        "CELLNODE_GATEWAY_SOCKET_FD": str(fd),
+        "CELLNODE_GATEWAY_API_URL": f"http://{api}",
+    }
+    return _python("gateway", directory, own, descriptors=(fd,))
 
 
 def _python(
     service: str,
     directory: DataDirectory,
     own: Mapping[str, str],
+    *,
+    name: str = "",
     descriptors: tuple[int, ...] = (),
 ) -> Program:
     """`-P` and our own path: a user's folder called `schemas` or `services` is never ours."""
@@ -80,10 +94,17 @@ def _python(
         "PYTHONUNBUFFERED": "1",
         "CELLNODE_DATA": str(directory.root),
         "CELLNODE_STORE": str(directory.store),
+        **_instance_types(directory),
         **own,
     }
     command = [sys.executable, "-P", "-m", f"services.{service}"]
-    return Program(service, command, environment, directory.root, descriptors)
+    return Program(name or service, command, environment, directory.root, descriptors)
+
+
+def _instance_types(directory: DataDirectory) -> dict[str, str]:
+    """The operator's table, where there is one."""
+    table = directory.instance_types
+    return {"CELLNODE_INSTANCE_TYPES": str(table)} if table.exists() else {}
 
 
 @dataclass(frozen=True)
@@ -96,6 +117,18 @@ class Listener:
     def address(self) -> str:
         host, port = self.socket.getsockname()[:2]
         return f"{host}:{port}"
+
+
+async def listen_in_time(host: str, port: int, seconds_max: float) -> Listener:
+    """Try again for a while: who held the address before may just be ending."""
+    deadline = asyncio.get_running_loop().time() + seconds_max
+    while True:
+        try:
+            return listen(host, port)
+        except UpFailed:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise
+        await asyncio.sleep(LISTEN_PAUSE_SECONDS)
 
 
 def listen(host: str, port: int) -> Listener:

@@ -1,9 +1,10 @@
-"""Ask the services whether they are ready, over plain HTTP on loopback."""
+"""Ask the services how they fare, over plain HTTP on loopback."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 
 from cellnode.launcher.child import Child
 from cellnode.launcher.places import UpFailed
@@ -12,6 +13,8 @@ READY_SECONDS_MAX = 30.0
 STARTS_MAX = 5  # A service that ends so often before it is ready will not become it.
 ASK_SECONDS_MAX = 1.0
 PAUSE_SECONDS = 0.03
+WATCH_SECONDS = 1.0
+_ANSWER_BYTES_MAX = 64 * 1024
 _OK = b"200"
 
 
@@ -34,22 +37,49 @@ def _complaint(child: Child) -> str:
     return f"{child.name} {how}. {child.quoted_log()}"
 
 
+async def watch_condition(address: str, name: str, tell: Callable[[str], None]) -> None:
+    """Tell what the process at `host:port` says of one condition, whenever that changes."""
+    told = ""
+    while True:
+        said = (await _conditions(address)).get(name, told)
+        if said and said != told:
+            tell(said)
+        told = said
+        await asyncio.sleep(WATCH_SECONDS)
+
+
 async def is_ready(address: str) -> bool:
     """Whether /readyz at `host:port` answers 200 within its second."""
+    status, _ = await _readiness(address)
+    return status == _OK
+
+
+async def _conditions(address: str) -> dict[str, str]:
+    """The sentence of each condition; none if nobody answers."""
+    _, body = await _readiness(address)
+    try:
+        return {one["name"]: str(one["sentence"]) for one in json.loads(body)["conditions"]}
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+async def _readiness(address: str) -> tuple[bytes, bytes]:
+    """Status and body of /readyz; empty if there is no answer in time."""
     try:
         return await asyncio.wait_for(_ask(address), ASK_SECONDS_MAX)
-    except (OSError, asyncio.TimeoutError):
-        return False
+    except (OSError, asyncio.TimeoutError, EOFError, ValueError):
+        return b"", b""
 
 
-async def _ask(address: str) -> bool:
+async def _ask(address: str) -> tuple[bytes, bytes]:
     host, _, port = address.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
+    reader, writer = await asyncio.open_connection(host, int(port), limit=_ANSWER_BYTES_MAX)
     try:
         writer.write(
             f"GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode()
         )
-        status = (await reader.readline()).split()
-        return len(status) > 1 and status[1] == _OK
+        head = await reader.readuntil(b"\r\n\r\n")
+        status = head.split()[1:2]
+        return (status[0] if status else b""), await reader.read(_ANSWER_BYTES_MAX)
     finally:
         writer.close()

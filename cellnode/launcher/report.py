@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TextIO
 
-from cellnode.launcher.launcher import Addresses
+from cellnode.launcher.addresses import Addresses
 
 _BOLD, _DIM, _GREEN, _CYAN, _OFF = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[36m", "\x1b[0m"
 
@@ -28,10 +28,11 @@ class Report:
     def ready(self, addresses: Addresses, seconds: float) -> None:
         """The addresses, as a table or as `name value` lines."""
         rows = [
-            ("gateway", addresses.gateway, "call nodes here: POST /v1/nodes/NODE:execute"),
-            ("kafka", addresses.kafka, "deploy here: topic cellnode.commands"),
+            ("gateway", addresses.gateway, "everything is here: /v1/nodes, /v1/nodes/NODE:execute"),
+            ("api", addresses.api, "behind the gateway; what it can do: /openapi.json"),
+            ("kafka", addresses.kafka, "for programs on the bus: topic cellnode.commands"),
             ("redis", addresses.redis, "the projection, for looking"),
-            ("data", addresses.data, "checkpoints, instances, logs"),
+            ("data", addresses.data, "checkpoints, journal, instances, logs"),
         ]
         if self._quiet:
             return
@@ -42,7 +43,7 @@ class Report:
         self._table(rows)
         self._line(
             f"\n  {self._styled('ready', _GREEN)} after {seconds:.1f} s. "
-            f"{self._styled('Ctrl-C stops everything and leaves nothing behind.', _DIM)}\n"
+            f"{self._styled('Ctrl-C stops everything; the next start brings nodes back.', _DIM)}\n"
         )
 
     def _table(self, rows: list[tuple[str, str, str]]) -> None:

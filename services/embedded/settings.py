@@ -8,6 +8,7 @@ from services.chassis.settings import Settings
 
 
 class EmbeddedSettings(Settings):
-    """Beside the shared ones: where to tell the address."""
+    """Beside the shared ones: where to tell the address, and where to keep what happens."""
 
-    address_file: Path | None = None  # Written atomically once the broker listens.
+    address_file: Path | None = None  # Written atomically once the broker may be used.
+    journal: Path | None = None  # A folder; without one all is forgotten at the end.

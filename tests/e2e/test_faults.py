@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.bus import Follower
 from tests.e2e.snapshots import restore, snapshot
-from tests.e2e.system import System
 from tests.e2e.waiting import until
 from tests.e2e.world import WHO, World
 
@@ -155,32 +153,3 @@ def test_an_instance_that_dies_while_its_provisioner_is_dead_is_replaced_afterwa
 
     assert kept in now
     assert not seen.failed(), seen.told()
-
-
-def test_a_dead_broker_stops_everything_and_says_why(own_system: System) -> None:
-    """What the embedded broker held is lost with it, and pretending otherwise would be worse."""
-    own_system.kill_service("broker")
-
-    assert own_system.launcher.wait(10) == 1
-    assert "deploy again" in own_system.said()
-    assert own_system.traces() == []
-
-
-def test_instances_of_a_killed_launcher_are_ended_at_the_next_start(own_system: System) -> None:
-    """Instances outlive even their launcher's SIGKILL; a new log knows nothing of them."""
-    with Follower(own_system.kafka) as statuses:
-        world = World(own_system, statuses)
-        (instance,) = statuses.instances(world.deploy(world.pin(), WHO, outputs=["who"]))
-    agent = own_system.instance_pids(instance)["agent"]
-    names = ("redis", "broker", "provisioner", "health", "gateway")
-    services = [own_system.service_pid(name) for name in names]
-    own_system.launcher.kill()
-    own_system.launcher.wait(5)
-    until("the services are gone", lambda: not own_system.is_running(*services))
-    assert own_system.is_running(agent)
-
-    own_system.start()
-
-    assert not own_system.is_running(agent)
-    assert list((own_system.data / "instances").iterdir()) == []
-    assert "left by a former" in own_system.said()

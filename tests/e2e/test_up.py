@@ -110,5 +110,5 @@ def test_addresses_are_told_to_programs_too(system: System) -> None:
     told = json.loads((system.data / "addresses.json").read_text())
 
     assert told["gateway"].startswith("http://127.0.0.1:")
-    assert set(told["services"]) == {"provisioner", "health", "gateway"}
+    assert set(told["services"]) == {"provisioner", "health", "api", "gateway", "broker"}
     assert told["data"] == str(system.data)
