@@ -75,6 +75,7 @@ def pin(
     name: str,
     variables: Iterable[str] | None = None,
     *,
+    also: Iterable[str] = (),
     namespace: Namespace | None = None,
     store: str | os.PathLike[str] | None = None,
     project: str | None = None,
@@ -89,6 +90,7 @@ def pin(
         name: small letters, digits and dashes.
         variables: which ones; by default all that can be pinned. Named functions bring the
             variables that they use.
+        also: more of them, left out (with a warning) where they cannot be pinned.
         namespace: where the variables are; by default the caller's globals.
         store: a directory; by default `$CELLNODE_STORE`, `$CELLNODE_DATA/store` or
             `~/.cellnode/store`.
@@ -108,7 +110,7 @@ def pin(
         namespace = sys._getframe(1).f_globals
     if project is None:
         project = client.project if client else os.environ.get("CELLNODE_PROJECT") or "default"
-    made = _pinned(Store(store), (project, name), _Wanted(namespace, variables, check))
+    made = _pinned(Store(store), (project, name), _Wanted(namespace, variables, tuple(also), check))
     for skipped in made.skipped:
         warnings.warn(f"{skipped.path}: {skipped.reason}", NotPinned, stacklevel=2)
     if upload is False or (upload is None and store is not None and client is None):
@@ -124,13 +126,14 @@ class _Wanted:
 
     namespace: Namespace
     variables: Iterable[str] | None
+    also: tuple[str, ...]
     check: bool
 
 
 def _pinned(where: Store, named: tuple[str, str], wanted: _Wanted) -> Pin:
     """Into the local store."""
     where.pin_path(*named)  # A wrong name is refused before the work, not after it.
-    gathered = _gather(wanted.namespace, wanted.variables)
+    gathered = _gather(wanted)
     digest, manifest, written = _write(where, gathered)
     if wanted.check:
         check_loads(where.directory, digest)
@@ -177,15 +180,15 @@ class _Gathered:
         return True
 
 
-def _gather(namespace: Namespace, variables: Iterable[str] | None) -> _Gathered:
-    gathered = _Gathered(namespace)
+def _gather(wanted: _Wanted) -> _Gathered:
+    gathered, variables = _Gathered(wanted.namespace), wanted.variables
     if variables is None:
-        for name in sorted(_visible(namespace)):
+        for name in sorted(_visible(wanted.namespace)):
             gathered.take(name)
         return gathered
-    wanted = [variables] if isinstance(variables, str) else list(variables)
-    _take_with_needs(gathered, wanted)
-    _refuse_skipped(gathered, wanted)
+    named = [variables] if isinstance(variables, str) else list(variables)
+    _take_with_needs(gathered, [*named, *wanted.also])
+    _refuse_skipped(gathered, named)
     return gathered
 
 
