@@ -7,12 +7,14 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from services.chassis.clock import Clock
 from services.chassis.endings import ended
 from services.chassis.loops import repeat
 from services.chassis.process import Process
 from services.chassis.redis import connected
 from services.chassis.telemetry import logger
 from services.gateway.access import AccessLog
+from services.gateway.api import Api, ApiLimits
 from services.gateway.clients import ClientConnection, Patience
 from services.gateway.consumers import Follower
 from services.gateway.endpoints import Endpoint
@@ -63,6 +65,7 @@ async def gateway(process: Process[GatewaySettings]) -> AsyncIterator[Gateway]:
         limits=IntakeLimits(held_bytes_max=settings.held_bytes_max),
         patience=_patience(settings),
         connections_max=settings.connections_max,
+        api=_api(settings, clock),
     )
     async with connected(settings.redis_url) as redis:
         follower = Follower(
@@ -90,6 +93,17 @@ def _patience(settings: GatewaySettings) -> Patience:
         body_bytes_per_second_min=settings.body_bytes_per_second_min,
         write_seconds=settings.write_seconds_max,
     )
+
+
+def _api(settings: GatewaySettings, clock: Clock) -> Api | None:
+    if not settings.api_url:
+        return None
+    limits = ApiLimits(
+        tunnels_max=settings.api_requests_max,
+        connect_seconds_max=settings.api_connect_seconds_max,
+        idle_seconds_max=settings.api_idle_seconds_max,
+    )
+    return Api(settings.api_url, limits, clock.monotonic)
 
 
 async def _sweeping(site: Gateway, process: Process[GatewaySettings]) -> None:
@@ -156,6 +170,7 @@ async def _drain(
         await clock.sleep(DRAIN_CHECK_SECONDS)
     server.close()
     while site.clients and clock.monotonic() - started < settings.drain_seconds_max:
+        site.close_streams()
         for client in list(site.clients):
             client.close_idle()
         await clock.sleep(DRAIN_CHECK_SECONDS)

@@ -10,6 +10,7 @@ from services.gateway.problems import PROBLEM_HEADS, STATUS_LINES, problem_body,
 if TYPE_CHECKING:
     from services.gateway.clients import ClientConnection
     from services.gateway.endpoints import Endpoint, RoutedNode
+    from services.gateway.tunnels import Tunnel
     from services.gateway.upstreams import Upstream
 
 NEVER = float("inf")
@@ -36,6 +37,7 @@ class Call:
     deadline = NEVER
     endpoint: Endpoint | None = None  # Holds one of its permits.
     upstream: Upstream | None = None
+    tunnel: Tunnel | None = None  # It goes to the api; its body is passed on while it comes.
     attempts = 0
     tried: tuple[Endpoint, ...] = ()  # Refused it or were lost with it.
     ended = False  # Answered, or nobody waits for the answer any more.

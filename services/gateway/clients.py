@@ -10,6 +10,8 @@ from typing import Protocol, cast
 
 from services.gateway.calls import Call
 from services.gateway.intake import Intake, IntakeLimits
+from services.gateway.tunnel_heads import Lines
+from services.gateway.tunnels import Tunnel
 
 TOO_MANY = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
@@ -46,6 +48,7 @@ class Site(Protocol):
     def closed(self, client: ClientConnection) -> None: ...
     def handle(self, call: Call) -> None: ...
     def wants_body(self, call: Call) -> bool: ...
+    def tunnel(self, call: Call, lines: Lines) -> Tunnel | None: ...
     def abandoned(self, call: Call) -> None: ...
     def finished(self, call: Call) -> float: ...
 
@@ -64,7 +67,9 @@ class ClientConnection(asyncio.Protocol):
         self._lingering_since: float | None = None
         self._lingered_bytes = 0
         self._write_paused_since: float | None = None
+        self._holders: set[object] = set()  # Who cannot take more of what is read.
         self.is_closed = False
+        self.peer = ""
         self.resume_source: Callable[[], None] | None = (
             None  # Whoever waits for the client to read.
         )
@@ -78,6 +83,8 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance.
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES_MAX)
+        peer = transport.get_extra_info("peername")
+        self.peer = peer[0] if isinstance(peer, tuple) else ""
         self.phase_since = self.site.now()
         self.site.opened(self)
 
@@ -126,6 +133,23 @@ class ClientConnection(asyncio.Protocol):
         if len(self._backlog) == PIPELINED_MAX and not self.is_closed:
             self._transport.pause_reading()
 
+    def hold(self, holder: object) -> None:
+        """Read nothing more until this holder can take it."""
+        self._holders.add(holder)
+        if not self.is_closed:
+            self._transport.pause_reading()
+
+    def release(self, holder: object) -> None:
+        if holder in self._holders:
+            self._holders.remove(holder)
+            self._read_on()
+
+    def _read_on(self) -> None:
+        if self._holders or len(self._backlog) >= PIPELINED_MAX or self.is_closed:
+            return
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
     def expected(self, call: Call) -> bool:
         """The client asks before it sends the body; false if the answer needs no body."""
         if self.current is not None or call.http10:
@@ -166,8 +190,7 @@ class ClientConnection(asyncio.Protocol):
             self.current = self._backlog.popleft()
             self.site.handle(self.current)
         self._advancing = False
-        if len(self._backlog) < PIPELINED_MAX and not self.is_closed:
-            self._transport.resume_reading()
+        self._read_on()
 
     def _end(self, call: Call) -> None:
         self._intake.deaf = True

@@ -8,12 +8,15 @@ from collections.abc import Callable
 
 from schemas.ids import DEFAULT_PROJECT, NAME_PATTERN
 from services.gateway.access import AccessLog
+from services.gateway.api import Api
 from services.gateway.calls import NEVER, Call
 from services.gateway.clients import ClientConnection, Patience
 from services.gateway.forward import Forwarder, unserved
 from services.gateway.intake import IntakeLimits
 from services.gateway.local_copy import LocalCopy
 from services.gateway.measures import Measures
+from services.gateway.tunnel_heads import Lines
+from services.gateway.tunnels import Tunnel
 
 TARGETS_MAX = 4096
 _EXECUTE = re.compile(rb"(?:http://[^/?#]*)?/v1/nodes/([^/:?#]+):execute(?:\?.*)?")
@@ -42,6 +45,7 @@ class Gateway:
         limits: IntakeLimits,
         patience: Patience,
         connections_max: int,
+        api: Api | None,
     ) -> None:
         self.limits = limits
         self.patience = patience
@@ -59,6 +63,7 @@ class Gateway:
         self._ready = ready
         self._process_metrics = process_metrics
         self._connections_max = connections_max
+        self._api = api
 
     # Connections.
 
@@ -77,6 +82,13 @@ class Gateway:
         for client in list(self.clients):
             client.sweep(now)
         self._copy.sweep()
+        if self._api is not None:
+            self._api.sweep(now)
+
+    def close_streams(self) -> None:
+        """Events are followed without end: at a stop they end first."""
+        if self._api is not None:
+            self._api.close_streams()
 
     # Calls.
 
@@ -113,9 +125,18 @@ class Gateway:
         """Whether to ask for the body of a call that waits to send it."""
         return call.method == b"POST" and bool(self._name_in(call.target))
 
+    def tunnel(self, call: Call, lines: Lines) -> Tunnel | None:
+        """The way to the api, for what is neither a node's nor the gateway's own."""
+        if self._api is None or self._names.get(call.target) or self._name_in(call.target):
+            return None
+        return None if _path(call) in PAGES else self._api.tunnel(call, lines)
+
     def abandoned(self, call: Call) -> None:
         """The client has gone before its answer."""
-        self._forwarder.abandon(call)
+        if call.tunnel is None:
+            self._forwarder.abandon(call)
+        else:
+            call.tunnel.end()
         call.status = 499
         self.finished(call)
 
@@ -124,7 +145,10 @@ class Gateway:
         if call.is_held:
             self.held_bytes -= call.size
         now = self.now()
-        self._measures.answered(call.status, now - call.started)
+        if call.tunnel is None:
+            self._measures.answered(call.status, now - call.started)
+        else:
+            self._measures.by_api_status[call.status] += 1
         self._access.write(call, now)
         return now
 
@@ -159,10 +183,10 @@ class Gateway:
     # The gateway's own pages.
 
     def _inspect(self, call: Call) -> None:
-        path = call.target.partition(b"?")[0]
-        page = {b"/livez": self._livez, b"/readyz": self._readyz, b"/metrics": self._metrics}.get(
-            path
-        )
+        if call.tunnel is not None:
+            call.tunnel.begin()
+            return
+        page = PAGES.get(_path(call))
         if page is None:
             call.refuse("not-found", "Calls go to /v1/nodes/{node}:execute.")
         elif call.method not in (b"GET", b"HEAD"):
@@ -170,7 +194,7 @@ class Gateway:
                 "method-not-allowed", "This page is read with GET.", b"Allow: GET, HEAD\r\n"
             )
         else:
-            page(call)
+            page(self, call)
 
     def _livez(self, call: Call) -> None:
         call.answer(200, _TEXT, b"live\n")
@@ -190,11 +214,23 @@ class Gateway:
             "queued": sum(len(node.queue) for node in nodes),
             "connections": len(self.clients),
             "held_bytes": self.held_bytes,
+            "api_requests": 0 if self._api is None else len(self._api.open),
             "nodes": len(nodes),
             "endpoints": sum(len(node.endpoints) for node in nodes),
             "projection_age_seconds": self._copy.age_seconds(),
             "partitions_seen": self._copy.partitions_seen,
         }
+
+
+PAGES: dict[bytes, Callable[[Gateway, Call], None]] = {
+    b"/livez": Gateway._livez,
+    b"/readyz": Gateway._readyz,
+    b"/metrics": Gateway._metrics,
+}
+
+
+def _path(call: Call) -> bytes:
+    return call.target.partition(b"?")[0]
 
 
 def _seconds(given: bytes) -> float:

@@ -11,9 +11,11 @@ import httptools
 from schemas.http import BODY_BYTES_MAX
 from services.gateway.calls import Call
 from services.gateway.repeats import KnownHead, known_head
+from services.gateway.tunnel_heads import Lines
 
 if TYPE_CHECKING:
     from services.gateway.clients import ClientConnection
+    from services.gateway.tunnels import Tunnel
 
 # What the gateway reads or passes on; all other headers stop here.
 READ_HEADERS = frozenset(
@@ -67,6 +69,7 @@ class Intake:
         self._taken: Call | None = None  # The request read last, to be learned from.
         self._unframed_bytes = 0  # Raw bytes since the last step forward.
         self._stepped = False
+        self._lines: Lines = []  # Of the head being read, for the api; empty where it is not.
 
     def feed(self, data: bytes) -> None:
         """Read on; calls and refusals go to the client connection."""
@@ -129,6 +132,7 @@ class Intake:
         now = self._now()
         self.call = Call(self._client, now)
         self._headers = self._head_bytes = 0
+        self._lines = []
         self._client.phase_since = now
 
     def on_url(self, part: bytes) -> None:
@@ -144,8 +148,11 @@ class Intake:
         self._head_bytes += len(name) + len(value)
         if self._headers > self._headers_max or self._head_bytes > self._head_bytes_max:
             self._refuse_head()
+        if self.in_body:
+            return  # They are trailers.
+        self._lines.append((name, value))
         name = name.lower()
-        if name in READ_HEADERS and not self.in_body:  # In the body they are trailers.
+        if name in READ_HEADERS:
             assert self.call is not None, BEGUN
             headers = self.call.headers
             if name in headers:
@@ -166,12 +173,25 @@ class Intake:
             self._refuse("bad-request", "Only HTTP/1.1 with a Host header, or HTTP/1.0, is spoken.")
         if parser.should_upgrade():
             self._refuse("bad-request", "Upgrade and CONNECT are not served here; leave them out.")
+        call.tunnel = self._client.site.tunnel(call, self._lines)
+        length = int(headers.get(b"content-length", 0))
         if b"transfer-encoding" in headers:
             self._check_coding(call)
-        elif int(headers.get(b"content-length", 0)) > self._limits.body_bytes_max:
+        elif call.tunnel is None and length > self._limits.body_bytes_max:
             self._too_large()
-        if b"expect" in headers and not self._client.expected(call):
+        if call.tunnel is not None:
+            if length or b"transfer-encoding" in headers:
+                self._begin_early(call, call.tunnel)
+        elif b"expect" in headers and not self._client.expected(call):
             self._end_early(call)
+
+    def _begin_early(self, call: Call, tunnel: Tunnel) -> None:
+        """The body is passed on while it comes; not one piece more is read than can be."""
+        self._client.hold(tunnel)
+        tunnel.is_given = True
+        self._client.received(call)
+        if call.ended:
+            raise _Refused
 
     def _end_early(self, call: Call) -> None:
         """The call is answered without its body, so nothing after it can be read."""
@@ -187,6 +207,10 @@ class Intake:
     def on_body(self, part: bytes) -> None:
         call = self.call
         assert call is not None, BEGUN
+        if call.tunnel is not None:
+            self._stepped = True
+            call.tunnel.take(part)
+            return
         if not call.size:
             call.body = part
             call.size = len(part)
@@ -208,12 +232,15 @@ class Intake:
         call = self.call
         assert call is not None, BEGUN
         call.whole = True
-        call.close = self.deaf = not self._parser.should_keep_alive()
+        call.close = self.deaf = call.close or not self._parser.should_keep_alive()
         if call.parts is not None:
             call.body = b"".join(call.parts)
             call.parts = None
         self.call, self.in_body, self._stepped = None, False, True
-        if self._is_whole:
+        if call.tunnel is not None and call.tunnel.is_given:
+            call.tunnel.take_end()
+            return
+        if self._is_whole and call.tunnel is None:
             self._taken = call
         self._client.received(call)
 
@@ -241,4 +268,7 @@ class Intake:
         call = self.call or Call(self._client, self._now())
         call.parts, call.body = None, b""
         call.refusal, call.close, self.call = (code, detail), True, None
-        self._client.received(call)
+        if call.tunnel is None or not call.tunnel.is_given:
+            self._client.received(call)
+        elif self._client.current is call:
+            call.tunnel.refuse(code, detail)

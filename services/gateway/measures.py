@@ -17,6 +17,7 @@ class Measures:
 
     def __init__(self) -> None:
         self.by_status: Counter[int] = Counter()
+        self.by_api_status: Counter[int] = Counter()
         self.buckets = [0] * (len(BUCKETS_SECONDS) + 1)
         self.seconds_sum = 0.0
         self.refused = 0  # By the gateway itself, for want of instances or room.
@@ -32,17 +33,15 @@ class Measures:
 
     def text(self, gauges: dict[str, float]) -> bytes:
         """Prometheus' text format; `gauges` are what holds at this moment."""
-        lines = [*self._requests(), *self._durations()]
+        lines = _series("requests_total", "counter", _by_code(self.by_status))
+        lines += self._durations()
+        lines += _series("api_requests_total", "counter", _by_code(self.by_api_status))
         counters = ("refused", "resent", "upstream_failures", "values_refused", "reloads")
         for name in counters:
             lines += _series(f"{name}_total", "counter", [("", getattr(self, name))])
         for name, value in gauges.items():
             lines += _series(name, "gauge", [("", value)])
         return ("\n".join(lines) + "\n").encode()
-
-    def _requests(self) -> list[str]:
-        pairs = [(f'{{code="{code}"}}', count) for code, count in sorted(self.by_status.items())]
-        return _series("requests_total", "counter", pairs)
 
     def _durations(self) -> list[str]:
         name, total, pairs = "request_duration_seconds", 0, list[tuple[str, float]]()
@@ -51,6 +50,10 @@ class Measures:
             pairs.append((f'_bucket{{le="{bound}"}}', total))
         pairs += [("_sum", self.seconds_sum), ("_count", total)]
         return _series(name, "histogram", pairs)
+
+
+def _by_code(counts: Counter[int]) -> list[tuple[str, float]]:
+    return [(f'{{code="{code}"}}', count) for code, count in sorted(counts.items())]
 
 
 def _series(name: str, kind: str, pairs: Iterable[tuple[str, float]]) -> list[str]:

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from services.chassis.settings import Settings
 
+API_URL_PATTERN = r"^(|http://([^\s/:\[\]]+|\[[0-9a-fA-F:]+\]):\d{1,5}/?|unix:/.+)$"
+
 
 class GatewaySettings(Settings):
     """Frozen, complete; the defaults suit a laptop and a rack alike."""
@@ -23,4 +25,8 @@ class GatewaySettings(Settings):
     head_seconds_max: float = Field(default=10.0, gt=0, le=300)  # For a request's head.
     body_seconds_max: float = Field(default=10.0, gt=0, le=300)  # On top of the slowest rate.
     body_bytes_per_second_min: int = Field(default=16_384, ge=1)
+    api_url: str = Field(default="", pattern=API_URL_PATTERN)  # Empty: there is no api to ask.
+    api_requests_max: int = Field(default=1_000, ge=1, le=100_000)  # At once, streams included.
+    api_connect_seconds_max: float = Field(default=2.0, gt=0, le=60)
+    api_idle_seconds_max: float = Field(default=900.0, gt=0, le=86_400)  # Neither side sends.
     write_seconds_max: float = Field(default=30.0, gt=0, le=3_600)  # A client that reads nothing.

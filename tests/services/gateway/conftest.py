@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -31,6 +32,12 @@ def folder() -> Iterator[Path]:
     """Short, because a socket's path must be."""
     with TemporaryDirectory(prefix="gw-", dir="/tmp") as path:
         yield Path(path)
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as held:
+        yield held
 
 
 @pytest.fixture

@@ -53,12 +53,6 @@ def process(
 
 
 @pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as held:
-        yield held
-
-
-@pytest.fixture
 async def served(redis_url: str, folder: Path) -> AsyncIterator[Agent]:
     """The one instance of the node `digits`, as the projection has it."""
     agent = Agent(a_node("digits").instance_id(1), folder / "1", echoes)
