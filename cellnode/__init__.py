@@ -122,3 +122,10 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext cellnode`: brings `%%node` and `%node`."""
+    from cellnode.notebook.magics import load
+
+    load(shell)

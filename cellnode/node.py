@@ -32,6 +32,12 @@ class Node:
     def __repr__(self) -> str:
         return f"<Node {self.project}/{self.name} at {self._origin.url}>"
 
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """What a notebook shows of it."""
+        from cellnode.notebook.display import bundle_of
+
+        return bundle_of(self)
+
     @property
     def url(self) -> str:
         """Where it is called: POST `{"input": {...}}`."""
@@ -251,5 +257,6 @@ class Node:
         from cellnode.watching import Watch
 
         view = Watch(self._origin, self.name, timeout_seconds).until(is_there, on_progress)
-        self._caller.expect_soon()
+        if view.status is not None and view.status.status == "HEALTHY":
+            self._caller.expect_soon()
         return view

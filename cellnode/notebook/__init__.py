@@ -1,0 +1,1 @@
+"""The notebook's side: `%%node` makes a cell a node, `%node` looks after nodes."""

@@ -1,0 +1,62 @@
+"""From a marked cell to a node: check, say the cost, pin, upload, deploy, show how to call it."""
+
+from __future__ import annotations
+
+import keyword
+from typing import Any
+
+from cellnode.cli import words
+from cellnode.client import Client
+from cellnode.deploying import source_of
+from cellnode.files import Built
+from cellnode.marks import Mark
+from cellnode.node import Node
+from cellnode.notebook.checks import check, untyped
+from cellnode.notebook.shown import Shown
+from cellnode.pin_for import pin_for
+
+DEFAULT_TYPE = "small"
+
+
+def deploy_cell(
+    mark: Mark, cell: str, namespace: dict[str, Any], client: Client, shown: Shown
+) -> Node:
+    """The node, HEALTHY. Raises what pinning and deploying raise; `shown` has the story."""
+    shown.step("checking")
+    slips = check(mark, cell, namespace)
+    shown.note(*_price(mark, client), *slips)
+    shown.step("pinning")
+    pinned = pin_for(mark, cell, namespace, client=client, upload=False)
+    client.upload(pinned, on_upload=shown.uploaded)
+    shown.step("deploying")
+    built = Built(mark, source_of(cell), pinned)
+    node = client.apply(mark.node, built.spec, wait=True, on_progress=shown.progress)
+    if nameless := untyped(mark, namespace):
+        shown.note(
+            f"No value here tells the type of {', '.join(nameless)}, so any JSON is taken. Run the "
+            "cell once without %%node, and deploy again, for a typed API."
+        )
+    shown.doing = "deployed"
+    return node
+
+
+def leave(node: Node, namespace: dict[str, Any]) -> str:
+    """Bind the node to a variable; its name. What the notebook holds under it is not lost."""
+    name = node.name.replace("-", "_")
+    taken = name in namespace and not isinstance(namespace[name], Node)
+    if taken or keyword.iskeyword(name):
+        name = f"{name}_node"
+    namespace[name] = node
+    return name
+
+
+def _price(mark: Mark, client: Client) -> list[str]:
+    """Said before it costs; the server judges a type that it does not offer."""
+    name = mark.instance_type or DEFAULT_TYPE
+    for offered in client.instance_types():
+        if offered.name == name:
+            each = offered.units_per_hour
+            count = words.counted(mark.want, "instance")
+            in_all = f"{each * mark.want:g} in all, also while the node is idle"
+            return [f"{count} of type {name}: {words.units(each)} an hour each, {in_all}."]
+    return []

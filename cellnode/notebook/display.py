@@ -1,0 +1,34 @@
+"""What a notebook shows of a Node that stands at the end of a cell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cellnode.cli import how_to_call
+from cellnode.errors import CellnodeError
+from cellnode.notebook import panel
+
+if TYPE_CHECKING:
+    from cellnode.node import Node
+
+
+def bundle_of(node: Node) -> dict[str, str]:
+    """The node as it is now; why it cannot be told, where it cannot."""
+    try:
+        view = node.view()
+        calls = calls_of(node, [each.name for each in view.spec.inputs])
+    except CellnodeError as error:
+        return {
+            "text/html": panel.panel(None, node.name, wrong=str(error)),
+            "text/plain": f"{node!r}: {error}",
+        }
+    notes = [panel.cost_of(view)]
+    picture = panel.panel(view, node.name, notes=notes, calls=calls)
+    return {"text/html": picture, "text/plain": panel.text(view, calls)}
+
+
+def calls_of(node: Node, inputs: list[str]) -> list[str]:
+    """A curl line and Python lines to copy."""
+    values = how_to_call.example_input(node, inputs)
+    curl = how_to_call.curl(node.url, node.project, values)
+    return [curl, "\n".join(how_to_call.python(node.url, node.name, node.project, values))]
