@@ -8,6 +8,11 @@ from typing import Any
 ITEMS_MAX = 1024  # Of an example; of a longer array the caller has to know one.
 DEPTH_MAX = 8
 _PLAIN = {"boolean": True, "null": None}
+_TYPES = {
+    "null": type(None), "boolean": bool, "integer": int, "number": float, "string": str,
+    "array": list, "object": dict,
+}  # fmt: skip
+_WORDS = ("title", "description", "format", "deprecated")
 _TEXTS = {
     "date-time": "2026-05-04T12:00:00Z",
     "date": "2026-05-04",
@@ -31,8 +36,10 @@ def has_example(schema: Any, depth: int = 0) -> bool:
         return schema
     if depth > DEPTH_MAX:
         return False
-    if _given(schema):
+    if _told(schema):
         return True
+    if "const" in schema or "enum" in schema:
+        return schema.keys() <= {"const", "enum", "type", *_WORDS} and bool(_allowed(schema))
     if schema.keys() - _HEEDED or not _is_possible(schema):
         return False
     if "anyOf" in schema:
@@ -44,10 +51,20 @@ def has_example(schema: Any, depth: int = 0) -> bool:
     return all(has_example(one, depth + 1) for one in _parts(schema))
 
 
-def _given(schema: dict[str, Any]) -> bool:
-    return any(schema.get(name) for name in ("examples", "enum")) or bool(
-        schema.keys() & {"const", "default"}
-    )
+def _told(schema: dict[str, Any]) -> list[Any]:
+    """What the author of the schema gives as examples."""
+    examples = schema.get("examples")
+    default = [schema["default"]] if "default" in schema else []
+    return default + (examples if isinstance(examples, list) else [])
+
+
+def _allowed(schema: dict[str, Any]) -> list[Any]:
+    """The values that the schema lists, of its own kind."""
+    values = [schema["const"]] if "const" in schema else schema["enum"]
+    kinds = schema.get("type", list(_TYPES))
+    wanted = {_TYPES[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds)}
+    fitting = [value for value in values if type(value) in wanted]
+    return fitting if "const" not in schema or "enum" not in schema else []
 
 
 def _is_possible(schema: dict[str, Any]) -> bool:
@@ -73,12 +90,9 @@ def example_of(schema: Any, depth: int = 0) -> Any:
     """A value; whether it fits is for `has_example` to say."""
     if not isinstance(schema, dict) or depth > DEPTH_MAX:
         return 1
-    for given in ("const", "default"):
-        if given in schema:
-            return schema[given]
-    for several in ("examples", "enum"):
-        if isinstance(schema.get(several), list) and schema[several]:
-            return schema[several][0]
+    known = _told(schema) or (_allowed(schema) if "const" in schema or "enum" in schema else [])
+    if known:
+        return known[0]
     if schema.get("anyOf"):
         fitting = [one for one in schema["anyOf"] if has_example(one, depth + 1)]
         return example_of((fitting or schema["anyOf"])[0], depth + 1)

@@ -73,7 +73,7 @@ function range({ minimum: low, maximum: high }) {
 function makeField(name, schema, example) {
   const told = resolved(schema);
   const id = `input-${name}`;
-  const isText = told.type === "string";
+  const isText = told.type === "string" || isOfTexts(told);
   const initial = example === undefined ? "" : isText ? example : pretty(example);
   const control = controlFor(told, id, initial);
   const error = make("p", { class: "error", id: `${id}-error` });
@@ -99,11 +99,13 @@ function makeField(name, schema, example) {
   return field;
 }
 
+const isOfTexts = (schema) => Boolean(schema.enum) && schema.enum.every((one) => typeof one === "string");
+
 function controlFor(schema, id, initial) {
   const choices = schema.enum || (schema.type === "boolean" ? [true, false] : null);
   if (choices) {
     const select = make("select", { id });
-    const isText = schema.type === "string";
+    const isText = schema.type === "string" || isOfTexts(schema);
     for (const one of choices) {
       const value = isText ? one : JSON.stringify(one);
       select.append(make("option", { value }, isText ? one : value));
@@ -122,13 +124,18 @@ function fitHeight(control) {
   control.rows = Math.min(12, Math.max(control.value.split("\n").length, Math.ceil(control.value.length / 52), 1));
 }
 
+function flat(value) {
+  if (Array.isArray(value)) return `[${value.map(flat).join(", ")}]`;
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  return `{${Object.entries(value).map(([name, one]) => `${JSON.stringify(name)}: ${flat(one)}`).join(", ")}}`;
+}
+
 function pretty(value) {
-  const flat = JSON.stringify(value);
-  if (flat === undefined || flat.length <= 60 || !Array.isArray(value)) {
-    return typeof value === "object" && flat.length > 60 ? JSON.stringify(value, null, 2) : flat;
-  }
-  if (value.some(Array.isArray)) return `[\n${value.map((row) => "  " + JSON.stringify(row)).join(",\n")}\n]`;
-  return value.some((one) => typeof one === "object" && one) ? JSON.stringify(value, null, 2) : flat.replaceAll(",", ", ");
+  const text = flat(value);
+  if (text.length <= 60 || value === null || typeof value !== "object") return text;
+  if (!Array.isArray(value)) return JSON.stringify(value, null, 2);
+  if (value.some((one) => typeof one === "object" && one)) return `[\n${value.map((one) => `  ${flat(one)}`).join(",\n")}\n]`;
+  return text;
 }
 
 function complain(field, text) {
@@ -172,7 +179,7 @@ const shellQuoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 function curl() {
   const headers = { "Content-Type": "application/json", ...callHeaders() };
   const lines = Object.entries(headers).map(([name, value]) => `-H ${shellQuoted(`${name}: ${value}`)}`);
-  return [`curl -X POST ${shellQuoted(location.origin + EXECUTE)}`, ...lines, `-d ${shellQuoted(body())}`].join(" \\\n  ");
+  return [`curl ${shellQuoted(location.origin + EXECUTE)}`, ...lines, `-d ${shellQuoted(body())}`].join(" \\\n  ");
 }
 
 function pythonLiteral(value) {
@@ -302,9 +309,9 @@ function parsed(text) {
 function outputs(values, text) {
   const names = Object.keys(values);
   if (!names.length) return [make("p", { class: "hint" }, "The cell has run; this node has no outputs.")];
-  // JavaScript rounds what is beyond 2^53; then the answer is shown as it came.
-  const isExact = JSON.stringify({ output: values }).replaceAll(/\s/g, "") === text.replaceAll(/\s/g, "");
-  if (!isExact) return [make("pre", { tabindex: "0", "aria-label": "The answer" }, text)];
+  // JavaScript rounds long integers; then the answer is shown as it came.
+  const isRounded = /(^|[[:,\s])-?\d{16}/.test(text);
+  if (isRounded) return [make("pre", { tabindex: "0", "aria-label": "The answer" }, text)];
   return names.map((name) =>
     make(
       "div",
@@ -391,7 +398,7 @@ async function ask(path) {
   const query = PROJECT === "default" || !path.endsWith("openapi.json") ? "" : `?project=${encodeURIComponent(PROJECT)}`;
   const answer = await fetch(`/v1/nodes/${NODE}${path}${query}`, { headers: PROJECT_HEADERS });
   const told = await answer.json();
-  if (!answer.ok) throw new Error(told.detail || told.title);
+  if (!answer.ok) throw Object.assign(new Error(told.detail || told.title), { code: told.code });
   return told;
 }
 
@@ -422,8 +429,10 @@ async function look() {
     }
   } catch (error) {
     $("notice").dataset.lost = "true";
-    showStatus("unknown", "");
-    notice(`The node's status cannot be read: ${error.message}`);
+    const isGone = error.code === "node-unknown";
+    showStatus(isGone ? "not there" : "unknown", "");
+    $("facts").replaceChildren();
+    notice(isGone ? `There is no node ${NODE} in project ${PROJECT}.` : `The node's status cannot be read: ${error.message}`);
   }
 }
 
