@@ -13,6 +13,7 @@ from cellnode.origin import Origin, path_of
 from cellnode.signature import Signature
 from cellnode.values import BytesFound, encoded
 
+SECONDS_MIN, SECONDS_MAX = 0.001, 100_000.0
 CALL_SECONDS_MAX = 3660.0  # A node's own deadline is an hour at most.
 GRACE_SECONDS = 2.0  # The gateway tells of a deadline that has passed; it needs a moment for it.
 # The gateway hears of a change a moment after its event.
@@ -82,11 +83,12 @@ class Caller:
         return self._read(instance, outputs)
 
     def _ask(self, content: bytes, timeout_seconds: float | None, key: str | None) -> Ask:
-        if timeout_seconds is not None and not timeout_seconds > 0:
-            raise CellnodeError(f"timeout_seconds must be above 0, not {timeout_seconds!r}")
+        if timeout_seconds is not None and not SECONDS_MIN <= timeout_seconds <= SECONDS_MAX:
+            told = f"from {SECONDS_MIN} to {SECONDS_MAX:g}"
+            raise CellnodeError(f"timeout_seconds must be {told}, not {timeout_seconds!r}")
         headers = {"Content-Type": "application/json"}
         if timeout_seconds is not None:
-            headers["X-Request-Timeout"] = f"{timeout_seconds:g}"
+            headers["X-Request-Timeout"] = f"{timeout_seconds:.6f}".rstrip("0").rstrip(".")
         if key is not None:
             headers["Idempotency-Key"] = key
         seconds = CALL_SECONDS_MAX if timeout_seconds is None else timeout_seconds + GRACE_SECONDS

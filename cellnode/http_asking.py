@@ -15,6 +15,7 @@ from typing import Any
 from cellnode.errors import AnswerNotUnderstood, ProblemError, ServerUnreachable
 
 TRIES_MAX = 4  # Of one request, the first included.
+UNSETTLED_TRIES_MAX = 7  # While a service is started again; together some seconds.
 PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.1, 2.0  # Before the second try; each later one doubles.
 ANSWER_BYTES_MAX = 128 * 1024 * 1024
 SHOWN_CHARACTERS_MAX = 300
@@ -126,20 +127,22 @@ class Tries:
         if answer.is_good or answer.status == 500:
             return None
         code = answer.code()
-        was_not_run = answer.headers.get(NOT_EXECUTED.lower()) == "true" and code in _PASSING
-        is_unsettled = self._ask.may_repeat and code in (_UNSETTLED | _PASSING)
-        return self._pause() if was_not_run or is_unsettled else None
+        if self._ask.may_repeat and code in _UNSETTLED:
+            return self._pause(UNSETTLED_TRIES_MAX)
+        was_not_run = answer.headers.get(NOT_EXECUTED.lower()) == "true"
+        may_repeat = was_not_run or self._ask.may_repeat
+        return self._pause(TRIES_MAX) if may_repeat and code in _PASSING else None
 
     def after_failure(self, *, was_sent: bool) -> float | None:
         """The pause before the next try; None if asking again could do harm or helps no more."""
-        return self._pause() if not was_sent or self._ask.may_repeat else None
+        return self._pause(TRIES_MAX) if not was_sent or self._ask.may_repeat else None
 
-    def _pause(self) -> float | None:
+    def _pause(self, tries_max: int) -> float | None:
         self._made += 1
         longest = min(PAUSE_SECONDS * 2 ** (self._made - 1), PAUSE_SECONDS_MAX)
         # Between half and all of it, so that many callers do not come back at once.
         pause = longest * (0.5 + secrets.randbelow(500) / 1000)
-        return pause if self._made < TRIES_MAX and pause < self.seconds_left else None
+        return pause if self._made < tries_max and pause < self.seconds_left else None
 
 
 def headers_of(ask: Ask, always: Mapping[str, str]) -> dict[str, str]:

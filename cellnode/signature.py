@@ -52,7 +52,10 @@ class Signature:
         found: Any = self._document
         for part in reference[2:].split("/"):
             name = part.replace("~1", "/").replace("~0", "~")
-            found = found.get(name) if isinstance(found, Mapping) else None
+            if isinstance(found, list):
+                found = found[int(name)] if name.isdecimal() and int(name) < len(found) else None
+            else:
+                found = found.get(name) if isinstance(found, Mapping) else None
         return found
 
     def _operation(self) -> Schema:

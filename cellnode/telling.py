@@ -12,35 +12,32 @@ INSTANCES_TOLD_MAX = 10
 
 
 def summary(view: NodeView) -> str:
-    """One or two sentences: the node's status and, if there is trouble, the first cause."""
+    """The node's status and sentence and, if there is trouble, the first cause."""
     told = f"{view.node} is {heading(view)}"
-    in_trouble = troubled(view)
-    return f"{told} {instance_told(in_trouble[0])}" if in_trouble else told
+    return "\n".join([told, *(told_beyond(told, each) for each in troubled(view)[:1])])
 
 
 def heading(view: NodeView) -> str:
-    """`UNHEALTHY (TOO_FEW_HEALTHY): Fewer instances ... 1 of 2 instances are healthy.`"""
+    """`UNHEALTHY (TOO_FEW_HEALTHY): Fewer instances are healthy than ...`"""
     status = view.status
     if status is None:
-        return "accepted; nothing has been observed yet."
-    count = f"{status.healthy} of {status.want} instances are healthy, {status.min} are needed."
-    is_counted = status.status not in ("SUSPENDED", "DELETING")
-    told = f"{status.status} ({status.reason}): {status.sentence}"
-    return f"{told} {count}" if is_counted else told
+        return "accepted; nothing has been observed yet"
+    return f"{status.status} ({status.reason}): {status.sentence}"
 
 
 def why(view: NodeView) -> str:
     """A paragraph: the node's status, reason and sentence, then each instance in trouble."""
-    parts = [f"{view.node} is {heading(view)}"]
+    told = f"{view.node} is {heading(view)}"
+    parts = [told]
     if view.status is not None and view.status.generation < view.generation:
         parts.append(
             f"Generation {view.generation} was accepted; {view.status.generation} is observed."
         )
     in_trouble = troubled(view)
-    parts += [instance_told(each) for each in in_trouble[:INSTANCES_TOLD_MAX]]
+    parts += [told_beyond(told, each) for each in in_trouble[:INSTANCES_TOLD_MAX]]
     if len(in_trouble) > INSTANCES_TOLD_MAX:
         parts.append(f"{len(in_trouble) - INSTANCES_TOLD_MAX} more are in trouble.")
-    return "\n".join(parts)
+    return "\n".join(part for part in parts if part)
 
 
 def troubled(view: NodeView) -> list[InstanceView]:
@@ -53,12 +50,14 @@ def troubled(view: NodeView) -> list[InstanceView]:
     return sorted(found, key=lambda each: each.revision != view.revision)
 
 
-def instance_told(instance: InstanceView) -> str:
-    """An instance's status, sentence and evidence."""
-    told = f"{instance.instance} is {instance.status} ({instance.reason}): {instance.sentence}"
-    evidence = "; ".join(
-        f"{name}: {text.strip()[-EVIDENCE_CHARACTERS_MAX:]}"
-        for name, text in instance.evidence.items()
+def told_beyond(told: str, instance: InstanceView) -> str:
+    """An instance's status, sentence and evidence, as far as they are not told yet."""
+    name = instance.instance
+    is_new = name not in told or instance.sentence not in told
+    head = f"{name} is {instance.status} ({instance.reason}): {instance.sentence}"
+    evidence = [
+        f"{key}: {text.strip()[-EVIDENCE_CHARACTERS_MAX:]}"
+        for key, text in instance.evidence.items()
         if text.strip() and text.strip() not in instance.sentence
-    )
-    return f"{told} [{evidence}]" if evidence else told
+    ]
+    return "\n".join([*([head] if is_new else []), *evidence])

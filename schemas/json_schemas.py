@@ -104,7 +104,9 @@ KEYWORDS: Mapping[str, _Shape] = {
 }
 DEFINITIONS = ("$defs", "definitions")
 # They say something to people and to generators, and nothing to the interpreter.
-ANNOTATIONS = frozenset({"title", "description", "default", "examples", "format", "deprecated"})
+ANNOTATIONS = frozenset(
+    {"title", "description", "default", "examples", "format", "deprecated", "contentEncoding"}
+)
 
 
 def fault_of(schema: Any) -> str | None:
