@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from aiohttp import hdrs, web
 
-from schemas.checkpoints import MANIFEST_BYTES_MAX
+from schemas.http import BODY_BYTES_MAX
 from schemas.views import CheckpointPage, CheckpointRemoved, CheckpointView
 from services.api.operations import JSON_TYPE, Answer, Call, Operation, PageQuery
 from services.api.parts import Parts
@@ -18,7 +18,7 @@ from services.api.store import checkpoint_unknown
 
 TAG = "checkpoints"
 PATH = "/v1/checkpoints/{digest}"
-ARRIVING_MAX = 2  # Manifests in memory at once: one may be large.
+ARRIVING_MAX = 1  # Manifests in memory at once: to verify one takes many times its size.
 
 
 def operations(parts: Parts) -> list[Operation]:
@@ -112,7 +112,7 @@ class CheckpointRoutes:
             )
         async with self._arriving:
             seconds_max = self._parts.settings.body_seconds_max
-            raw = await read_within(request, MANIFEST_BYTES_MAX, seconds_max)
+            raw = await read_within(request, BODY_BYTES_MAX, seconds_max)
             view, is_new = await self._store.put_checkpoint(call.path["digest"], raw)
         return json_answer(view, 201 if is_new else 200)
 

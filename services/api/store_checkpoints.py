@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -156,8 +157,27 @@ def verified(raw: bytes, digest: str, found: str) -> list[Blob]:
             remedy="send the manifest's canonical JSON, byte for byte",
         )
     try:
-        return parse_manifest(raw, digest).blobs()
+        blobs = parse_manifest(raw, digest).blobs()
     except CheckpointFault as fault:
-        raise ApiProblem(
-            "invalid-field", fault.sentence, field="body", remedy="pin again with this version"
-        ) from None
+        raise _invalid(fault.sentence) from None
+    if not is_canonical(raw):
+        raise _invalid("the manifest is not canonical JSON (RFC 8785) without floats")
+    return blobs
+
+
+def is_canonical(raw: bytes) -> bool:
+    """Whether it is what a writer of canonical JSON would write; floats have no such form here."""
+    try:
+        document = json.loads(raw, parse_float=_refuse, parse_constant=_refuse)
+    except ValueError:
+        return False
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode(errors="surrogatepass") == raw
+
+
+def _refuse(number: str) -> float:
+    raise ValueError(f"{number} is a float")
+
+
+def _invalid(sentence: str) -> ApiProblem:
+    return ApiProblem("invalid-field", sentence, field="body", remedy="pin again with this version")

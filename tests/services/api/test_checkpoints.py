@@ -1,17 +1,14 @@
 """Checkpoints over HTTP: put when whole, read byte for byte, listed, removed when unused."""
 
 import os
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from redis import Redis
 
-from services.embedded.redis_process import socket_arguments, socket_url
 from tests.builders import a_node
+from tests.services.api.servers import serving_redis
 from tests.services.api.store_process import JSON, StoreApi, digest, manifest, running, until
 from tests.services.gateway.projecting import Projecting
 
@@ -20,15 +17,8 @@ DAY_SECONDS = 86_400
 
 @pytest.fixture(scope="module")
 def redis_url() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="redis-", dir="/tmp") as directory:
-        path = Path(directory) / "s"
-        server = subprocess.Popen(socket_arguments(path), cwd=directory)
-        try:
-            until(path.exists)
-            yield socket_url(path)
-        finally:
-            server.kill()
-            server.wait()
+    with serving_redis() as redis:
+        yield redis.url
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +82,7 @@ def test_a_blob_of_another_size_is_a_missing_one(api: StoreApi) -> None:
         (manifest() + b"\n", "invalid-field"),
         (manifest(packages={"a": 1}), "invalid-field"),
         (manifest(python={"version": "3.11"}), "invalid-field"),
+        (manifest(packages={"a": "1"}, later=[{"b": 1.5}]), "invalid-field"),
         (b"[" * 100_000, "invalid-field"),
     ],
 )

@@ -4,11 +4,8 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPResponse
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +15,9 @@ from schemas.events import InstanceStatusChanged
 from schemas.nodes import Node
 from schemas.projection import Change, ProjectedTable
 from schemas.statuses import InstanceStatus, Reason
-from services.embedded.redis_process import socket_arguments, socket_url
 from tests.builders import NOON, a_node, an_id
 from tests.runtime.instances import Instances, RunningInstance, made_instances
+from tests.services.api.servers import serving_redis
 from tests.services.api.store_process import StoreApi, running, until
 from tests.services.gateway.projecting import Projecting
 
@@ -71,15 +68,8 @@ class Talkers:
 
 @pytest.fixture(scope="module")
 def redis_url() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="redis-", dir="/tmp") as directory:
-        path = Path(directory) / "s"
-        server = subprocess.Popen(socket_arguments(path), cwd=directory)
-        try:
-            until(path.exists)
-            yield socket_url(path)
-        finally:
-            server.kill()
-            server.wait()
+    with serving_redis() as redis:
+        yield redis.url
 
 
 @pytest.fixture(scope="module")
