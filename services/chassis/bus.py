@@ -184,6 +184,10 @@ class Bus:
             headers=without(raw.headers, told) + encoded(told),
         )
 
+    def waiting(self, topic: Topic, partition: int) -> int:
+        """How many records stood behind the last one that was taken up, as far as was known."""
+        return self._delivery.waiting.get((topic.value, partition), 0)
+
     def partition_of(self, place: str) -> int:
         return partition_of(place, self._settings.cellnode_partitions)
 

@@ -50,6 +50,7 @@ class Delivery:
         self._counts = _counted(process.metrics)
         self._seconds = process.metrics.seconds("handled", "From read to committed", ["topic"])
         self.has_failed = False
+        self.waiting: dict[tuple[str, int], int] = {}  # Behind the last record, by partition.
 
     def add(self, topic: str, gate: Gate) -> None:
         if topic in self._gates:
@@ -72,6 +73,8 @@ class Delivery:
         gate = self._gates[raw.topic]
         if self.has_failed or not await gate.enter(raw.partition):
             return  # Not committed, so not lost: whoever is next begins here.
+        end = message.consumer.highwater(TopicPartition(raw.topic, raw.partition))
+        self.waiting[raw.topic, raw.partition] = max(0, (end or 0) - raw.offset - 1)
         try:
             place = {"topic": raw.topic, "partition": raw.partition, "offset": raw.offset}
             taken = self._seconds.labels(raw.topic).time()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from schemas.topics import Topic
 from services.chassis.bus import Bus
 from services.chassis.endings import ended
 from services.chassis.loops import repeat
@@ -32,7 +33,14 @@ async def provisioner(process: Process[ProvisionerSettings]) -> AsyncIterator[No
         owned = OwnedTables(process, bus, tables, WRITTEN)
         book = Book(tables, owned, clock)
         provider = LocalProvider(settings.local(), clock)
-        reconciler = Reconciler(book, provider, settings, clock=clock, metrics=metrics)
+        reconciler = Reconciler(
+            book,
+            provider,
+            settings,
+            commands_at_hand=lambda place: bus.waiting(Topic.COMMANDS, bus.partition_of(place)),
+            clock=clock,
+            metrics=metrics,
+        )
         provider.on_exit = reconciler.actor.exited
         desk = CommandDesk(
             book,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from services.chassis.telemetry import logger
 from services.provisioner.actor import Actor
 from services.provisioner.book import Book
 from services.provisioner.brake import Brake
+from services.provisioner.bursts import Bursts
 from services.provisioner.failures import after_replacing
 from services.provisioner.plan import (
     Action,
@@ -50,6 +51,7 @@ class Reconciler:
         provider: Provider,
         settings: ProvisionerSettings,
         *,
+        commands_at_hand: Callable[[str], int],
         clock: Clock,
         metrics: Metrics,
     ) -> None:
@@ -68,11 +70,13 @@ class Reconciler:
             book, provider, settings, wake=self._loop.wake, clock=clock, metrics=metrics
         )
         self._brakes: dict[str, Brake] = {}
+        self._bursts = Bursts(commands_at_hand, clock)
         self._preparing: set[asyncio.Task[None]] = set()
         book.listen(lambda place, _: self._wake_owned(place))
 
     def wake(self, place: str) -> None:
         """Something new is wanted there."""
+        self._bursts.came(place)
         self._loop.wake(place, fresh=True)
 
     def wake_all(self) -> None:
@@ -94,6 +98,8 @@ class Reconciler:
     async def _pass(self, place: str) -> float | None:
         if not self._book.owns(place):
             return None
+        if (seconds := self._bursts.wait_seconds(place)) > 0:
+            return seconds
         for instance in self._book.instances(place):
             await self.actor.adopt(instance)
         node, instances = self._book.node(place), self._book.instances(place)
