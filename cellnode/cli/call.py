@@ -23,7 +23,8 @@ def call(
         str,
         option(
             "name=value each: JSON where it is JSON, else text. `-`: a JSON object from "
-            "standard input."
+            "standard input.",
+            allow_leading_hyphen=True,
         ),
     ],
     input_file: Annotated[
@@ -69,6 +70,8 @@ def gathered(inputs: tuple[str, ...], input_file: Path | None) -> dict[str, Any]
 
 
 def of_word(word: str) -> tuple[str, Any]:
+    if word.startswith("-"):
+        raise wrong_usage(f"call has no option {word}", "see: cellnode call --help")
     name, equals, text = word.partition("=")
     if not equals or not name.isidentifier():
         raise wrong_usage(f"{word!r} is no input", FORMS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,13 +11,12 @@ from rich.text import Text
 
 from cellnode.cli import how_to_call
 from cellnode.cli.connection import connected
-from cellnode.cli.exits import wrong_usage
 from cellnode.cli.nodes_text import cost_sentence
 from cellnode.cli.overrides import Overrides
 from cellnode.cli.parameters import HERE, PATIENT, Server, Waiting, option
 from cellnode.cli.progress import Progress, done
 from cellnode.cli.screen import Screen
-from cellnode.cli.spec_files import read_spec
+from cellnode.cli.wishes import MARKED, Wish, built, wishes_of
 from cellnode.cli.words import counted
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from cellnode.models import NodeView
     from cellnode.node import Node
 
-SPECS, MARKED = (".json", ".toml"), (".py", ".ipynb")
 DEFAULT_TYPE = "small"
 AS_IT_IS = Overrides()
 
@@ -57,56 +56,40 @@ def deploy(
        "inputs": ["image"], "outputs": ["label"], "instances": {"want": 2}}
     """
     screen = Screen(as_json=server.json)
-    wish = wish_of(file, overrides, server)
-    server = dataclasses.replace(server, project=wish.project)
-    with connected(server) as client:
-        tell_cost(screen, client, wish.spec)
-        with Progress(screen, f"deploying {wish.node}") as progress:
-            node = wish.apply(client, waiting, progress)
-        view = progress.view or node.view()
-        tell(screen, node, view, None if waiting.no_wait else progress.seconds)
+    wishes = wishes_of(file, overrides, server)
+    with connected(dataclasses.replace(server, project=wishes[0].project)) as client:
+        for wish in wishes:
+            tell_cost(screen, client, wish.spec)
+        if file.suffix in MARKED:
+            wishes = built(screen, client, file, overrides)
+        views = [_deploy(screen, client, wish, waiting) for wish in wishes]
+    if screen.as_json:
+        told = [view.to_json() for view in views]
+        screen.json(told[0] if len(told) == 1 else {"nodes": told})
 
 
-@dataclasses.dataclass(frozen=True)
-class Wish:
-    """What node is wanted, and whose."""
-
-    node: str
-    project: str | None
-    spec: dict[str, Any]
-
-    def apply(self, client: Client, waiting: Waiting, progress: Progress) -> Node:
-        return client.apply(
-            self.node,
-            self.spec,
+def _deploy(screen: Screen, client: Client, wish: Wish, waiting: Waiting) -> NodeView:
+    with Progress(screen, f"deploying {wish.node}") as progress:
+        if wish.pin is not None:
+            client.upload(wish.pin, on_upload=progress.uploaded)
+        node = client.apply(
+            wish.node,
+            wish.spec,
             wait=not waiting.no_wait,
             timeout_seconds=waiting.timeout,
             on_progress=progress,
             on_upload=progress.uploaded,
         )
+    view = progress.view or node.view()
+    tell(screen, node, view, None if waiting.no_wait else progress.seconds)
+    return view
 
 
-def wish_of(file: Path, overrides: Overrides, server: Server) -> Wish:
-    """What the file says, with the options over it."""
-    if file.suffix in SPECS:
-        return _of_spec(file, overrides, server)
-    kinds = ", ".join((*SPECS, *MARKED))
-    sentence = f"{file} is neither a spec nor a script nor a notebook"
-    raise wrong_usage(sentence, f"give one of {kinds}")
-
-
-def _of_spec(file: Path, overrides: Overrides, server: Server) -> Wish:
-    found = read_spec(file)
-    node = overrides.name or found.node
-    if node is None:
-        raise wrong_usage(f"{file} does not name the node", 'add "node", or give --name NAME')
-    return Wish(node, server.project or found.project, overrides.over(found.spec))
-
-
-def tell_cost(screen: Screen, client: Client, spec: dict[str, Any]) -> None:
+def tell_cost(screen: Screen, client: Client, spec: Mapping[str, Any]) -> None:
     """What it will cost, before it does; the server judges a type that it does not offer."""
     name = spec.get("instance_type") or DEFAULT_TYPE
-    want = (spec.get("instances") or {}).get("want", 1)
+    instances = spec.get("instances")
+    want = instances.get("want", 1) if isinstance(instances, Mapping) else 1
     offered = {each.name: each for each in client.instance_types()}
     if name in offered and isinstance(want, int):
         each = offered[name].units_per_hour
@@ -117,7 +100,7 @@ def tell_cost(screen: Screen, client: Client, spec: dict[str, Any]) -> None:
 def tell(screen: Screen, node: Node, view: NodeView, seconds: float | None) -> None:
     """What has come of it, and how to call it."""
     if screen.as_json:
-        return screen.json(view.to_json())
+        return
     if seconds is None:
         screen.say(f"{view.node} is accepted; see how it goes: cellnode events {view.node} -f")
     else:
@@ -126,4 +109,3 @@ def tell(screen: Screen, node: Node, view: NodeView, seconds: float | None) -> N
     screen.say("")
     for line in how_to_call.lines(node.url, view.node, view.project, inputs):
         screen.say("  ", Text(line, "name"))
-    return None

@@ -55,7 +55,11 @@ def events(
     follow: Annotated[bool, FOLLOW] = False,
     since: Annotated[
         str | None,
-        option("From then on: `-10m`, `-2h`, or a time like 2026-01-31T12:00:00Z.", metavar="WHEN"),
+        option(
+            "From then on: `-10m`, `-2h`, or a time like 2026-01-31T12:00:00Z.",
+            metavar="WHEN",
+            allow_leading_hyphen=True,
+        ),
     ] = None,
     kind: Annotated[
         list[str] | None,

@@ -33,6 +33,7 @@ def lines(url: str, name: str, project: str, inputs: Mapping[str, Any]) -> list[
     return [
         curl(url, project, inputs),
         ours(name, project, inputs),
+        "",
         *python(url, name, project, inputs),
     ]
 

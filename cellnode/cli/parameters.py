@@ -22,13 +22,13 @@ def option(help: str, *names: str, **more: Any) -> Parameter:
     return Parameter(**{key: value for key, value in wanted.items() if key in _KNOWN})
 
 
-def names_of(kind: str) -> Callable[[Any], list[str]]:
+def names_of(kind: str) -> Callable[[Any], list[tuple[str, str]]]:
     """Complete names by asking the server, within a short deadline."""
 
-    def names(context: Any) -> list[str]:
+    def names(context: Any) -> list[tuple[str, str]]:
         from cellnode.cli.names import known_names
 
-        return known_names(kind, context.get("url"), context.get("project"))
+        return known_names(kind, context["url"].raw, context["project"].raw)
 
     return names
 

@@ -69,6 +69,13 @@ class Progress:
             for line in self.news(view):
                 self._screen.line(line)
 
+    def printed(self, line: str) -> None:
+        """A cell that builds the state has printed this; where JSON is wanted it stands aside."""
+        if self._screen.as_json:
+            sys.stderr.write(f"{line}\n")
+        else:
+            self._screen.line(Text(line, "quiet"))
+
     def uploaded(self, sent_bytes: int, all_bytes: int) -> None:
         """So much of a checkpoint has reached the server."""
         self._sent = (sent_bytes, all_bytes)

@@ -37,7 +37,8 @@ def up(
 ) -> int:
     """Start the whole system here; Ctrl-C stops it.
 
-    It needs Linux, Python 3.11 or newer and `pip install 'cellnode[server]'`.
+    The next start in the same directory brings the nodes back. It needs Linux, Python 3.11 or
+    newer and `pip install 'cellnode[server]'`.
     """
     address = host_and_port(gateway)
     from cellnode.launcher import run_up

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import io
 import os
 import pty
 import select
@@ -14,11 +16,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import pytest
+
+from cellnode.cli import main
 from tests.sources import ROOT
 
 COMMAND = [sys.executable, "-P", "-m", "cellnode"]
 SECONDS_MAX = 60.0
 COLUMNS, ROWS = 100, 40
+HIDDEN = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "CELLNODE_URL", "CELLNODE_PROJECT"}
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,22 @@ class Ended:
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Ours, without what would decide about colours and servers."""
-    hidden = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "CELLNODE_URL", "CELLNODE_PROJECT"}
-    kept = {name: value for name, value in os.environ.items() if name not in hidden}
+    kept = {name: value for name, value in os.environ.items() if name not in HIDDEN}
     return {**kept, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **(more or {})}
+
+
+def here(*words: str, given: str = "", more: Mapping[str, str] | None = None) -> Ended:
+    """In this process, which has the libraries already: as between pipes, and much sooner."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in HIDDEN:
+            patch.delenv(name, raising=False)
+        for name, value in (more or {}).items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "stdin", io.StringIO(given))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(list(words))
+    return Ended(code, out.getvalue(), err.getvalue())
 
 
 def in_pipe(*words: str, given: str = "", more: Mapping[str, str] | None = None) -> Ended:
