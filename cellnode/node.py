@@ -154,7 +154,7 @@ class Node:
         from cellnode.watching import healthy, in_status
 
         is_there = healthy(0) if status == "HEALTHY" else in_status(status)
-        return self._until(is_there, timeout_seconds, on_progress)
+        return self.until(is_there, timeout_seconds, on_progress)
 
     def wait_for(
         self,
@@ -166,7 +166,7 @@ class Node:
         """Until it is HEALTHY at the generation of this view, or a later one."""
         from cellnode.watching import healthy
 
-        return self._until(healthy(view.generation), timeout_seconds, on_progress)
+        return self.until(healthy(view.generation), timeout_seconds, on_progress)
 
     def scale(
         self,
@@ -186,7 +186,7 @@ class Node:
         body = {"want": want, **({"min": min} if min is not None else {})}
         view = self._changed("scale", body)
         is_there = healthy(view.generation, view.spec.instances.want)
-        return self._until(is_there, timeout_seconds, on_progress) if wait else view
+        return self.until(is_there, timeout_seconds, on_progress) if wait else view
 
     def suspend(
         self,
@@ -200,7 +200,7 @@ class Node:
 
         view = self._changed("suspend")
         is_there = in_status("SUSPENDED", view.generation)
-        return self._until(is_there, timeout_seconds, on_progress) if wait else view
+        return self.until(is_there, timeout_seconds, on_progress) if wait else view
 
     def resume(
         self,
@@ -214,7 +214,7 @@ class Node:
 
         view = self._changed("resume")
         is_there = healthy(view.generation)
-        return self._until(is_there, timeout_seconds, on_progress) if wait else view
+        return self.until(is_there, timeout_seconds, on_progress) if wait else view
 
     def recreate(
         self,
@@ -228,7 +228,7 @@ class Node:
 
         view = self._changed("recreate")
         is_there = healthy(view.generation)
-        return self._until(is_there, timeout_seconds, on_progress) if wait else view
+        return self.until(is_there, timeout_seconds, on_progress) if wait else view
 
     def delete(
         self,
@@ -251,9 +251,10 @@ class Node:
         path = path_of("nodes", self.name, verb=f":{verb}")
         return NodeView.from_json(self._origin.accepted("POST", path, body))
 
-    def _until(
+    def until(
         self, is_there: IsThere, timeout_seconds: float, on_progress: OnProgress | None
     ) -> NodeView:
+        """Until the condition holds for a view of it; WaitTimedOut with the last view."""
         from cellnode.watching import Watch
 
         view = Watch(self._origin, self.name, timeout_seconds).until(is_there, on_progress)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import keyword
+from contextlib import suppress
 from typing import Any
 
 from cellnode.cli import words
 from cellnode.client import Client
 from cellnode.deploying import source_of
+from cellnode.errors import NodeUnhealthy, WaitTimedOut
 from cellnode.files import Built
 from cellnode.marks import Mark
 from cellnode.node import Node
 from cellnode.notebook.checks import check, untyped
 from cellnode.notebook.shown import Shown
 from cellnode.pin_for import pin_for
+from cellnode.watching import healthy
 
 DEFAULT_TYPE = "small"
+OTHERS_SECONDS_MAX = 5.0
 
 
 def deploy_cell(
@@ -31,6 +35,7 @@ def deploy_cell(
     shown.step("deploying")
     built = Built(mark, source_of(cell), pinned)
     node = client.apply(mark.node, built.spec, wait=True, on_progress=shown.progress)
+    _see_the_others(node, mark, shown)
     if nameless := untyped(mark, namespace):
         shown.note(
             f"No value here tells the type of {', '.join(nameless)}, so any JSON is taken. Run the "
@@ -38,6 +43,14 @@ def deploy_cell(
         )
     shown.doing = "deployed"
     return node
+
+
+def _see_the_others(node: Node, mark: Mark, shown: Shown) -> None:
+    """The minimum serves already; the picture that stays should show all, if they come soon."""
+    seen = shown.view or node.view()
+    is_whole = healthy(seen.generation, mark.want)
+    with suppress(WaitTimedOut, NodeUnhealthy):
+        node.until(is_whole, OTHERS_SECONDS_MAX, shown.progress)
 
 
 def leave(node: Node, namespace: dict[str, Any]) -> str:
