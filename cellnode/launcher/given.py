@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -120,4 +121,5 @@ def _in_words(error: BaseException) -> str:
         return f"no answer in {ASK_SECONDS_MAX:g} s"
     if isinstance(error, EOFError):
         return "it closed the connection"
-    return getattr(error, "strerror", None) or str(error)
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number and number > 0 else str(error)

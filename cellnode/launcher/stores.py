@@ -38,13 +38,17 @@ class Stores:
         return self._options.kafka is None
 
     async def start(self, broker_listen: str) -> None:
+        """Those that were named are asked first: without them nothing need be started."""
+        if self._options.kafka is not None:
+            await check_kafka(self._options.kafka)
+        if self._options.redis is not None:
+            await check_redis(self._options.redis)
         self._sockets = SocketPlace(self._directory)
         await asyncio.gather(self._start_redis(), self.start_broker(broker_listen))
 
     async def start_broker(self, listen_at: str) -> None:
         """Not kept running: whoever starts it again must start its readers anew, too."""
         if self._options.kafka is not None:
-            await check_kafka(self._options.kafka)
             self.kafka = self._options.kafka
             return
         file = self._place(BROKER_ADDRESS_FILE)
@@ -68,7 +72,6 @@ class Stores:
 
     async def _start_redis(self) -> None:
         if self._options.redis is not None:
-            await check_redis(self._options.redis)
             self.redis = self._options.redis
             return
         path = self._place(REDIS_SOCKET)

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,10 @@ STOP_SECONDS_MAX = 20.0
 class System:
     """One `cellnode up`. Its processes are found by whose children they are, and by directory."""
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, environment: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
+    ) -> None:
+        self._arguments = tuple(arguments)
         self.data = Path(tempfile.mkdtemp(prefix="cn-"))
         self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
@@ -40,7 +43,7 @@ class System:
         file.unlink(missing_ok=True)
         with (self.data / "up.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, "--gateway", "127.0.0.1:0"],
+                [*command, "--gateway", "127.0.0.1:0", *self._arguments],
                 env=self._environment,
                 cwd=self.data,
                 stdin=subprocess.DEVNULL,
@@ -108,6 +111,27 @@ class System:
         old = self.kill_service(service, number)
         until(f"{service} is new", lambda: self.service_pid(service) != old)
         self.until_ready()
+
+    def restart_broker(self) -> None:
+        """End the bus, and wait until it and the services are back, at a new address."""
+        old = self.kafka
+        self.kill_service("broker")
+        file = self.data / "addresses.json"
+        until(
+            "the bus is back",
+            lambda: json.loads(file.read_text())["kafka"] != old,
+            seconds=START_SECONDS_MAX,
+        )
+        self.addresses = json.loads(file.read_text())
+        self.until_ready()
+
+    def kill(self) -> None:
+        """SIGKILL the launcher, and wait until everything that ends with it has ended."""
+        names = ("redis", "broker", "provisioner", "health", "api", "gateway")
+        services = [self.service_pid(name) for name in names]
+        self.launcher.kill()
+        self.launcher.wait(STOP_SECONDS_MAX)
+        until("the services are gone", lambda: not self.is_running(*services))
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> float:
         """Ctrl-C; the seconds until the launcher was gone."""

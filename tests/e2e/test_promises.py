@@ -145,6 +145,21 @@ def test_i_restarts_change_no_state_and_only_making_anew_brings_the_pinned_one_b
     assert set(seen.values()) == {1}
 
 
+def test_i_a_restart_of_the_bus_changes_no_state(own_system: System) -> None:
+    """A whole system of its own, since whoever reads the bus has to find the new one."""
+    with Follower(own_system.kafka) as statuses:
+        world = World(own_system, statuses)
+        node = world.deploy(world.pin(count=0), COUNTS, outputs=["count", "who"])
+        first = world.answers(node).output
+
+    own_system.restart_broker()
+    with Follower(own_system.kafka) as statuses:
+        world = World(own_system, statuses)
+        world.healthy(node, 1)
+
+        assert world.call(node).output == {"count": first["count"] + 1, "who": first["who"]}
+
+
 def note(seen: dict[int, int], answer: Answer) -> bool:
     """Remember the first count of each instance."""
     seen.setdefault(answer.output["who"], answer.output["count"])
