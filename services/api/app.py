@@ -14,7 +14,9 @@ from services.api import (
     checkpoints,
     commands,
     documents,
+    events,
     instance_types,
+    logs,
     node_commands,
     node_documents,
     nodes,
@@ -44,10 +46,12 @@ def operations(parts: Parts) -> list[Operation]:
         *nodes.operations(parts),
         *node_commands.operations(parts),
         *commands.operations(parts),
+        *events.operations(parts),
         *instance_types.operations(parts),
         *blobs.operations(parts),
         *checkpoints.operations(parts),
         *pins.operations(parts),
+        *logs.operations(parts),
         *node_documents.operations(parts),
     ]
     return [*nouns, *documents.operations(nouns)]
@@ -95,6 +99,7 @@ async def _finish(parts: Parts, runner: web.AppRunner) -> None:
     """Streams end, who waits is told, requests in flight are answered; then nothing is taken."""
     parts.process.readiness.stopping()
     parts.waiting.stop()
+    parts.streams.stop()
     await runner.cleanup()
 
 

@@ -86,7 +86,7 @@ class EventLog:
             self._take(source, batch)
         elif batch.is_rebuilt:
             self._begin_anew(source, batch)
-        self._tell()
+        self.wake()
 
     def between(self, start: int, end: int) -> Iterator[Event]:
         """Events by number; those that were forgotten meanwhile are left out."""
@@ -97,6 +97,11 @@ class EventLog:
     async def news(self) -> None:
         """Return when anything was read."""
         await self._news.wait()
+
+    def wake(self) -> None:
+        """Whoever waits for news looks again."""
+        self._news.set()
+        self._news = asyncio.Event()
 
     def _take(self, source: Source, batch: Batch) -> None:
         for change in batch.changes:
@@ -143,10 +148,6 @@ class EventLog:
         self._outcomes[outcome] = None
         if len(self._outcomes) > OUTCOMES_REMEMBERED_MAX:
             del self._outcomes[next(iter(self._outcomes))]
-
-    def _tell(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
 
 
 def event_of(source: Source, entry: Entry) -> Event:

@@ -9,6 +9,7 @@ from services.api.projection import Projection
 from services.api.publishing import Publishing
 from services.api.settings import ApiSettings
 from services.api.store import Store
+from services.api.streams import Streams
 from services.api.waiting import Waiting
 from services.chassis.bus import Bus
 from services.chassis.clock import Clock
@@ -28,6 +29,7 @@ class Parts:
     news: News
     publishing: Publishing
     waiting: Waiting
+    streams: Streams
 
     @property
     def settings(self) -> ApiSettings:
@@ -54,4 +56,5 @@ def parts_of(process: Process[ApiSettings], redis: Redis, store: Store) -> Parts
         types=settings.instance_types,
         clock=clock,
     )
-    return Parts(process, bus, redis, store, projection, news, publishing, waiting)
+    streams = Streams(news.events, settings.streams_max)
+    return Parts(process, bus, redis, store, projection, news, publishing, waiting, streams)

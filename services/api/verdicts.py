@@ -73,7 +73,7 @@ def _check(view: NodeView, goal: Goal) -> None:
     if goal is not Goal.HEALTHY:
         return
     is_of_now = status is not None and status.generation >= view.generation
-    if status is not None and is_of_now and status.status is NodeStatus.SUSPENDED:
+    if status is not None and is_of_now and status.reason is Reason.SUSPENDED_BY_OWNER:
         raise ApiProblem("node-unhealthy", status.sentence, remedy="resume the node")
     for one in view.instances:
         if _is_hopeless(one, view.revision):

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import aiohttp
 
 from services.api.app import wired
 from services.api.settings import ApiSettings
+from services.chassis import telemetry
 from services.chassis.process import Process
+from services.health.app import Health
 from tests.services.health.world import healthy
 from tests.services.provisioner.scenes import QUICK, a_checkpoint, running
 
@@ -52,7 +55,7 @@ class Client:
     async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
         """`body` is sent as JSON, bytes as they are; header names are given with underscores."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        data = None if body is None else BytesIO(_bytes(body))
         if body is not None:
             named.setdefault("Content-Type", "application/json")
         asked = self.session.request(method, self.origin + path, data=data, headers=named)
@@ -73,6 +76,7 @@ class World:
     kafka: str
     redis_url: str
     checkpoint: str = ""
+    health: Health | None = None
 
     def spec(self, **changes: Any) -> dict[str, Any]:
         wanted = {"cell": "y = x * factor", "inputs": ["x"], "outputs": ["y"]}
@@ -109,10 +113,11 @@ def a_process(kafka: str, redis_url: str, data: Path, **changes: Any) -> Process
 async def api(kafka: str, redis_url: str, data: Path, **changes: Any) -> AsyncIterator[World]:
     """The whole service inside this process, and a client of it."""
     process = a_process(kafka, redis_url, data, **changes)
+    telemetry._set_up_traces("api")
     async with AsyncExitStack() as stack:
         entered = wired(process)
         await asyncio.wait_for(stack.enter_async_context(entered), START_SECONDS)
-        session = await stack.enter_async_context(_session())
+        session = await stack.enter_async_context(new_session())
         yield World(process, Client(process.address, session), data, kafka, redis_url)
     assert process.failure is None, process.failure
 
@@ -122,10 +127,10 @@ async def system(kafka: str, redis_url: str, data: Path, **changes: Any) -> Asyn
     """Api, provisioner and health, with a checkpoint in the store."""
     async with (
         running(kafka, data, **QUICK),
-        healthy(kafka, redis_url, cellnode_data=data),
+        healthy(kafka, redis_url, cellnode_data=data) as health,
         api(kafka, redis_url, data, **changes) as world,
     ):
-        world.checkpoint = a_checkpoint(data)
+        world.checkpoint, world.health = a_checkpoint(data), health
         await eventually(lambda: world.process.readiness.require("projection read").is_met)
         yield world
 
@@ -137,7 +142,11 @@ async def eventually(is_so: Callable[[], Any], seconds: float = 10.0) -> None:
         await asyncio.sleep(0.005)
 
 
-def _session() -> aiohttp.ClientSession:
+def _bytes(body: Any) -> bytes:
+    return body if isinstance(body, bytes) else json.dumps(body).encode()
+
+
+def new_session() -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(limit=0)
     return aiohttp.ClientSession(
         connector=connector, timeout=aiohttp.ClientTimeout(total=60), auto_decompress=True
