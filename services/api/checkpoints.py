@@ -14,7 +14,7 @@ from services.api.parts import Parts
 from services.api.problems import ApiProblem
 from services.api.projection import Projection
 from services.api.requests import json_answer, read_within
-from services.api.store import checkpoint_unknown
+from services.api.store_books import checkpoint_unknown
 
 TAG = "checkpoints"
 PATH = "/v1/checkpoints/{digest}"

@@ -8,7 +8,8 @@ from schemas.views import PinBody, PinPage, PinView
 from services.api.operations import Answer, Call, Operation, PageQuery
 from services.api.parts import Parts
 from services.api.requests import json_answer
-from services.api.store import Store, pin_unknown
+from services.api.store import Store
+from services.api.store_books import pin_unknown
 
 TAG = "pins"
 PATH = "/v1/pins/{name}"
