@@ -31,7 +31,8 @@ ASK_SECONDS_MAX = 10.0
 CUT_SECONDS_MAX = 30.0
 PUBLISH_SECONDS_MAX = 30.0
 RECORDS_MAX = 10_000
-WAIT_SECONDS = 0.05  # For something to happen, before the end is thought of.
+WAIT_SECONDS = 0.03  # What comes within it is written together.
+WAIT_SECONDS_SHORT = 0.005  # For records that are known to be there.
 _ERRORS_ONLY = 3
 
 Place = tuple[str, int]
@@ -95,7 +96,7 @@ class JournalBus:
         while any(self._positions[place] < end for place, end in ends.items()):
             if time.monotonic() > deadline:
                 raise BrokerSilent(f"records could not be read in {CUT_SECONDS_MAX:g} s")
-            self._read(WAIT_SECONDS)
+            self._read(WAIT_SECONDS_SHORT)
         whole = [one for one in self._held if one.offset < ends[one.topic, one.partition]]
         self._held = [one for one in self._held if one.offset >= ends[one.topic, one.partition]]
         return Cut(tuple(whole), tuple(marks))
