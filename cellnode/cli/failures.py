@@ -14,6 +14,12 @@ from cellnode.cli.screen import console
 
 NEAR = 0.6
 START_ONE = "start one with: cellnode up"
+WAIT_LONGER = "the command goes on; wait longer with --timeout SECONDS"
+# Where the api names its own paths, we name our commands.
+_STEPS = {
+    "pin-unknown": "see which there are: cellnode pins",
+    "checkpoint-unknown": "see which there are: cellnode checkpoint ls",
+}
 
 
 def told(error: Exception) -> int:
@@ -35,6 +41,11 @@ def failure_of(error: Exception) -> CommandFailed:
         return CommandFailed(sentence, next_step=START_ONE, code=exits.UNREACHABLE)
     if isinstance(error, errors.ProblemError):
         return _of_problem(error)
+    if isinstance(error, errors.FileFailed):
+        return _of_file(error)
+    if isinstance(error, errors.WaitTimedOut):
+        sentence = str(error).partition(" The command stays")[0]
+        return CommandFailed(sentence, next_step=WAIT_LONGER, code=exits.TIMED_OUT)
     return CommandFailed(str(error), code=_CODES.get(type(error), exits.FAILED))
 
 
@@ -43,8 +54,13 @@ _CODES: dict[type[Exception], int] = {
     errors.CellnodeError: exits.USAGE,
     errors.MarkError: exits.USAGE,
     errors.ValueNotSent: exits.USAGE,
-    errors.WaitTimedOut: exits.TIMED_OUT,
 }
+
+
+def _of_file(error: errors.FileFailed) -> CommandFailed:
+    """A cell that raised has failed; a file without a marked cell is a wrong one."""
+    told = f"{error}\n{error.traceback.rstrip()}" if error.traceback else str(error)
+    return CommandFailed(told, code=exits.FAILED if error.cell else exits.USAGE)
 
 
 def _of_problem(error: errors.ProblemError) -> CommandFailed:
@@ -57,7 +73,8 @@ def _of_problem(error: errors.ProblemError) -> CommandFailed:
         sentence = f"{error.field}: {sentence}"
     if isinstance(error, errors.ServerFailed) and error.request_id:
         sentence = f"{sentence} (request {error.request_id})"
-    return CommandFailed(sentence, next_step=error.remedy or "", code=_code(error))
+    step = _STEPS.get(error.code) or error.remedy or ""
+    return CommandFailed(sentence, next_step=step, code=_code(error))
 
 
 def _of_node(error: errors.NodeUnhealthy, sentence: str) -> CommandFailed:
@@ -65,7 +82,7 @@ def _of_node(error: errors.NodeUnhealthy, sentence: str) -> CommandFailed:
     evidence = error.document.get("evidence")
     if not isinstance(evidence, dict):
         return CommandFailed(sentence, next_step=error.remedy or "")
-    told = "\n".join([sentence.partition(" [")[0], *evidence_lines(evidence)])
+    told = "\n".join([sentence.partition("\n")[0], *evidence_lines(evidence)])
     node = sentence.partition(" ")[0]
     return CommandFailed(told, next_step=error.remedy or f"see also: cellnode logs {node}")
 

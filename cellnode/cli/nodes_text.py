@@ -28,8 +28,15 @@ def row_of(node: NodeView) -> list[Cell]:
         node.spec.instance_type,
         f"{node.cost.units_per_hour:g}",
         words.age(node.created_at),
-        "" if status_of(node) in FINE or node.status is None else node.status.sentence,
+        "" if status_of(node) in FINE else cause_of(node),
     ]
+
+
+def cause_of(node: NodeView) -> str:
+    """The first instance's trouble, else what the node's status says."""
+    if found := troubled(node):
+        return found[0].sentence
+    return "" if node.status is None else node.status.sentence
 
 
 def status_of(node: NodeView) -> str:
@@ -60,8 +67,8 @@ def _heading(screen: Screen, node: NodeView) -> None:
     if node.status is not None:
         since = f" (for {words.age(node.status.since)})"
         screen.say("  ", node.status.sentence, (since, QUIET))
-        for line in evidence_lines(node.status.evidence):
-            screen.say(("  " + line, QUIET))
+        for line in own_evidence(node):
+            screen.say((f"  {line}", QUIET))
     screen.say("")
 
 
@@ -97,13 +104,20 @@ def instance_row(instance: InstanceView) -> list[Cell]:
 def explain(screen: Screen, node: NodeView) -> None:
     """The node's status in a sentence, then each instance in trouble with its evidence."""
     screen.paragraph(f"{node.node} is {heading(node)}")
-    for line in () if node.status is None else evidence_lines(node.status.evidence):
+    for line in own_evidence(node):
         screen.say((f"  {line}", QUIET))
     for instance in troubled(node):
         told = f"is {instance.status} ({instance.reason}): {instance.sentence}"
         screen.say("  ", (instance.instance, "name"), " ", told)
         for line in evidence_lines(instance.evidence):
             screen.say((f"    {line}", QUIET))
+
+
+def own_evidence(node: NodeView) -> list[str]:
+    """The node's, unless instances in trouble have better."""
+    if node.status is None or troubled(node):
+        return []
+    return evidence_lines(node.status.evidence)
 
 
 def evidence_lines(evidence: Mapping[str, str]) -> list[str]:

@@ -71,10 +71,11 @@ class Progress:
 
     def printed(self, line: str) -> None:
         """A cell that builds the state has printed this; where JSON is wanted it stands aside."""
+        text = line.rstrip("\n")
         if self._screen.as_json:
-            sys.stderr.write(f"{line}\n")
+            sys.stderr.write(f"{text}\n")
         else:
-            self._screen.line(Text(line, "quiet"))
+            self._screen.line(Text(text, "quiet"))
 
     def uploaded(self, sent_bytes: int, all_bytes: int) -> None:
         """So much of a checkpoint has reached the server."""

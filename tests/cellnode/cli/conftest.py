@@ -53,7 +53,7 @@ class Shell:
         return str(file)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     folder = tmp_path_factory.mktemp("cli")
     state: dict[str, Any] = {}

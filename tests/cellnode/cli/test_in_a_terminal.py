@@ -41,16 +41,16 @@ def test_a_deploy_is_watched_live_and_leaves_what_came_of_it(shell: Shell) -> No
 
 
 @pytest.mark.parametrize(
-    ("typed", "code", "is_there"), [("n\n", 1, True), ("\n", 1, True), ("y\n", 0, False)]
+    ("typed", "code", "status"), [("\n", 1, "HEALTHY"), ("y\n", 0, "DELETING")]
 )
-def test_a_removal_is_asked_for(shell: Shell, typed: str, code: int, is_there: bool) -> None:
+def test_a_removal_is_asked_for(shell: Shell, typed: str, code: int, status: str) -> None:
     assert shell.run("deploy", shell.spec("asked")).code == 0
 
-    ended = shell.terminal("rm", "asked", typed=typed)
+    ended = shell.terminal("rm", "asked", "--no-wait", typed=typed)
 
     assert "Remove asked with its 1 instance? [y/N]" in words(ended.out)
     assert ended.code == code
-    assert (shell.run("show", "asked").code == 0) is is_there
+    until(status, lambda: status in shell.run("show", "asked").out)
 
 
 def test_a_list_has_colours_unless_they_are_not_wanted(shell: Shell, node: str) -> None:
