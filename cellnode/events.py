@@ -143,7 +143,8 @@ class Opens(Protocol):
     def stream(self, ask: Ask, silent_seconds_max: float) -> AbstractContextManager[Chunks]: ...
 
 
-AskFrom = Callable[[str], "Ask"]
+# The request that goes on after an id, or after a stream without one was open for so long.
+AskFrom = Callable[[str, "float | None"], "Ask"]
 
 
 class EventStream:
@@ -153,11 +154,11 @@ class EventStream:
         self, http: Opens, ask_from: AskFrom, *, follow: bool = True, last_id: str = ""
     ) -> None:
         self._http = http
-        self._ask_from = ask_from  # The request that goes on after an id; "" for none.
+        self._ask_from = ask_from
         self._follow = follow
         self._parser = EventParser(last_id)
         self._failures = 0
-        self._was_open = False
+        self._opened_at: float | None = None
 
     def events(self, silent_seconds_max: float = SILENT_SECONDS_MAX) -> Iterator[Event]:
         """Every event; ends when all is told (not `follow`), or raises when the server is away."""
@@ -172,15 +173,16 @@ class EventStream:
             except (ServerUnreachable, Unavailable):
                 away_since = away_since or time.monotonic()
                 # One that was never reached is told at once: the address may be wrong.
-                if not self._was_open or time.monotonic() - away_since > AWAY_SECONDS_MAX:
+                if self._opened_at is None or time.monotonic() - away_since > AWAY_SECONDS_MAX:
                     raise
             time.sleep(self._pause())
 
     def _connected(self, silent_seconds_max: float) -> Iterator[Event]:
         self._parser = EventParser(self._parser.last_id)
-        ask = self._ask_from(self._parser.last_id)
+        before = None if self._opened_at is None else time.monotonic() - self._opened_at
+        ask = self._ask_from(self._parser.last_id, before)
         with self._http.stream(ask, silent_seconds_max) as stream:
-            self._was_open = True
+            self._opened_at = self._opened_at or time.monotonic()
             for chunk in stream.chunks():
                 yield from self._parser.feed(chunk)
 

@@ -15,7 +15,7 @@ from typing import Any
 from cellnode.errors import AnswerNotUnderstood, ProblemError, ServerUnreachable
 
 TRIES_MAX = 4  # Of one request, the first included.
-UNSETTLED_TRIES_MAX = 7  # While a service is started again; together some seconds.
+UNSETTLED_TRIES_MAX = 10  # While a service is started again; together about eight seconds.
 PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.1, 2.0  # Before the second try; each later one doubles.
 ANSWER_BYTES_MAX = 128 * 1024 * 1024
 SHOWN_CHARACTERS_MAX = 300

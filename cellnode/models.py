@@ -1,6 +1,6 @@
 """What the HTTP api answers, as frozen dataclasses.
 
-Written by `make models` from the api's schemas; edit those, not this file.
+Written by `make models` from the api's OpenAPI document; edit `schemas/views.py`, not this file.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ Reason = Literal[
     "PYTHON_MISMATCH",
     "PACKAGE_MISSING",
     "PACKAGE_MISMATCH",
+    "INSTANCE_TYPE_UNKNOWN",
     "PROVIDER_FAILED",
     "LOAD_FAILED",
     "START_TIMEOUT",
@@ -50,6 +51,7 @@ Reason = Literal[
     "ENOUGH_HEALTHY",
     "TOO_FEW_HEALTHY",
     "SUSPENDED_BY_OWNER",
+    "RESUMED",
 ]
 # Why a command was rejected, for programs.
 RefusalReason = Literal[
@@ -73,10 +75,13 @@ class CheckpointView(Model):
     _reads: ClassVar[Mapping[str, Read]] = {"at": time_of, "variables": tuple, "pins": tuple}
 
     digest: str
+    # When the store got it.
     at: datetime
+    # Of all its blobs.
     bytes: int
     variables: tuple[str, ...] = ()
     python: str = ""
+    # `project/name` of the pins that name it now.
     pins: tuple[str, ...] = ()
 
 
@@ -96,6 +101,7 @@ class CheckpointRemoved(Model):
 
     digest: str
     freed_bytes: int
+    # Blobs that others use, or that somebody may be about to use.
     kept_bytes: int
 
 
@@ -111,7 +117,9 @@ class CommandView(Model):
     kind: str
     outcome: Literal["pending", "accepted", "rejected"]
     at: datetime
+    # Of the node, once accepted.
     generation: int | None = None
+    # False: the node was already as wanted.
     changed: bool | None = None
     reason: RefusalReason | None = None
     sentence: str = ""
@@ -135,6 +143,7 @@ class Cost(Model):
 
     instance_type: str
     units_per_hour_each: float
+    # Of all wanted instances; 0 while suspended.
     units_per_hour: float
 
 
@@ -228,7 +237,9 @@ class Probe(Model):
 
     interval_seconds: float = 1.0
     timeout_seconds: float = 1.0
+    # Failed probes in a row make it UNHEALTHY.
     fails: int = 3
+    # Passed ones in a row bring it back.
     passes: int = 2
 
 
@@ -257,9 +268,11 @@ class NodeSpec(Model):
     inputs: tuple[Variable, ...] = ()
     outputs: tuple[Variable, ...] = ()
     instances: Instances = field(default_factory=lambda: Instances.from_json({"min": 1, "want": 1}))
+    # Which there are is the operator's table.
     instance_type: str = "small"
     environment: str | Mapping[str, Any] = "here"
     state: Literal["shared", "fresh"] = "shared"
+    # A request may be executed twice: it is sent again after a failure.
     idempotent: bool = False
     deadline_seconds: float = 60.0
     start_timeout_seconds: float = 120.0
@@ -269,7 +282,9 @@ class NodeSpec(Model):
             {"interval_seconds": 1.0, "timeout_seconds": 1.0, "fails": 3, "passes": 2}
         )
     )
+    # Requests that may wait in a gateway.
     queue_max: int = 1000
+    # Whether callers see the traceback of the cell.
     errors: Literal["full", "brief"] = "full"
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
@@ -290,6 +305,7 @@ class NodeStatusView(Model):
     since: datetime
     transitions: tuple[Transition, ...] = ()
     status: NodeStatus
+    # The generation that was looked at.
     generation: int
     min: int
     want: int
@@ -319,9 +335,11 @@ class NodeView(Model):
     generation_at: datetime
     actor: str = ""
     spec: NodeSpec
+    # None for the moment until it is first looked at.
     status: NodeStatusView | None = None
     instances: tuple[InstanceView, ...] = ()
     cost: Cost
+    # Where it is called, below the origin: /v1/nodes/digits:execute.
     execute_path: str
 
 

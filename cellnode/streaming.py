@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
@@ -27,13 +28,17 @@ def events(
 ) -> Iterator[Event]:
     """Events of some nodes and kinds (None: all), resumed where the connection broke."""
     once = pairs({"node": node, "kind": kind, "follow": "true" if follow else "false"})
-    begin = pairs({"since": since_text(since)})
+    begin = since_text(since)
 
-    def ask_from(last_id: str) -> Ask:
+    def ask_from(last_id: str, open_seconds: float | None) -> Ask:
         headers = {"Accept": "text/event-stream"}
         if last_id:
             return Ask("GET", path_of("events"), once, {**headers, "Last-Event-ID": last_id})
-        return Ask("GET", path_of("events"), (*once, *begin), headers)
+        from_when = begin
+        if begin is None and open_seconds is not None and follow:
+            # Nothing was told yet: go on from when the first connection stood.
+            from_when = since_text(timedelta(seconds=open_seconds))
+        return Ask("GET", path_of("events"), (*once, *pairs({"since": from_when})), headers)
 
     return EventStream(origin.http, ask_from, follow=follow, last_id=last_event_id).events()
 
@@ -41,7 +46,7 @@ def events(
 def since_text(since: str | datetime | timedelta | None) -> str | None:
     """A moment, or how long ago, as the api takes it."""
     if isinstance(since, timedelta):
-        return f"-{abs(since).total_seconds():g}s"
+        return f"-{math.ceil(abs(since).total_seconds())}s"
     if isinstance(since, datetime):
         return since.astimezone().isoformat()
     return since

@@ -1,4 +1,4 @@
-"""Write cellnode/models.py from the schemas of the HTTP api (`make models`); a test finds drift."""
+"""Write cellnode/models.py from the api's OpenAPI document (`make models`); a test finds drift."""
 
 from __future__ import annotations
 
@@ -9,23 +9,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
-
-from schemas import views
+from services.api.written import written
 
 Schema = Mapping[str, Any]
 TARGET = Path(__file__).resolve().parent.parent / "cellnode" / "models.py"
 REFERENCE = "#/components/schemas/"
-# What the api answers; what these are made of comes along.
-ANSWERED: tuple[type[BaseModel], ...] = (
-    views.NodeView, views.NodePage, views.CommandView, views.CommandPage, views.MissingBlobs,
-    views.BlobView, views.CheckpointView, views.CheckpointPage, views.CheckpointRemoved,
-    views.PinView, views.PinPage, views.LogLine, views.InstanceTypeList,
-)  # fmt: skip
 HEAD = '''"""What the HTTP api answers, as frozen dataclasses.
 
-Written by `make models` from the api's schemas; edit those, not this file.
+Written by `make models` from the api's OpenAPI document; edit `schemas/views.py`, not this file.
 """
 
 from __future__ import annotations
@@ -50,11 +41,31 @@ class Typed(NamedTuple):
 
 
 def components() -> dict[str, Schema]:
-    """The schemas of all that the api answers, by name."""
-    wanted: list[Any] = [(model, "serialization") for model in ANSWERED]
-    _, document = models_json_schema(wanted, ref_template=REFERENCE + "{model}")
-    found: dict[str, Schema] = document["$defs"]
-    return found
+    """The schemas of all that the api answers, by name, with what these are made of."""
+    document = written()
+    everything: dict[str, Schema] = document["components"]["schemas"]
+    todo = [name for name in answered(document) if name in everything]
+    found: dict[str, Schema] = {}
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found[name] = everything[name]
+            todo += references(everything[name])
+    return dict(sorted(found.items()))
+
+
+def answered(document: Schema) -> set[str]:
+    """The names of what the operations answer when all is well."""
+    operations = [one for methods in document["paths"].values() for one in methods.values()]
+    return {
+        name
+        for operation in operations
+        for status, answer in operation["responses"].items()
+        if status.startswith("2")
+        for kind, content in answer.get("content", {}).items()
+        if kind.endswith("json")
+        for name in references(content)
+    }
 
 
 def source(schemas: Mapping[str, Schema]) -> str:
@@ -70,9 +81,9 @@ def source(schemas: Mapping[str, Schema]) -> str:
 
 def used(classes: Mapping[str, str]) -> Iterator[str]:
     """Without those that only stand in a choice between objects, which stays JSON."""
-    answered = {model.__name__ for model in ANSWERED}
+    roots = answered(written())
     for name, text in classes.items():
-        if name in answered or any(f"{name}.from_json" in each for each in classes.values()):
+        if name in roots or any(f"{name}.from_json" in each for each in classes.values()):
             yield text
 
 
