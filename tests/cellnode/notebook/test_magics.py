@@ -127,7 +127,8 @@ def test_no_server_is_said_with_the_remedy(kernel: Kernel) -> None:
 
 def test_an_interrupt_says_what_goes_on(kernel: Kernel) -> None:
     kernel.run(
-        "import time\nclass Slow:\n    def __reduce__(self): return (time.sleep, (3,))\nslow = Slow()"
+        "import time\nclass Slow:\n    def __reduce__(self): return (time.sleep, (3,))"
+        "\nslow = Slow()"
     )
     asked = kernel.client.execute("%%node slowly --outputs y\ny = str(slow)", allow_stdin=False)
     seen = kernel.client.get_iopub_msg(timeout=20)
