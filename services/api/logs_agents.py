@@ -56,14 +56,21 @@ class AgentLog:
 
     async def tail(self, lines: int) -> Piece:
         """The last lines."""
-        async with self._asked({"tail": str(lines)}, 0.0) as answer:
-            return await _piece(answer)
+        async with self.asked(None, lines) as answer:
+            return await self.read(answer)
 
     @asynccontextmanager
-    async def after(self, position: str) -> AsyncIterator[ClientResponse]:
-        """What follows, as soon as there is something; `read` it when there is room for it."""
-        wish = {"after": position, "wait_ms": str(int(WAIT_SECONDS * 1000))}
-        async with self._asked(wish, WAIT_SECONDS) as answer:
+    async def asked(self, position: str | None, tail: int) -> AsyncIterator[ClientResponse]:
+        """What follows, as soon as there is something; `read` it when there is room for it.
+
+        Without a position: the last lines, at once.
+        """
+        if position is None:
+            wish, wait_seconds = {"tail": str(tail)}, 0.0
+        else:
+            wish = {"after": position, "wait_ms": str(int(WAIT_SECONDS * 1000))}
+            wait_seconds = WAIT_SECONDS
+        async with self._asked(wish, wait_seconds) as answer:
             yield answer
 
     async def read(self, answer: ClientResponse) -> Piece:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from schemas.errors import StoreUnavailable
 from schemas.events import InstanceStatusChanged
 from schemas.statuses import InstanceStatus, Reason
 from schemas.views import LOG_LINES_MAX
-from services.api.logs_agents import AgentLog, NoLog, NoSuchLog, Piece
+from services.api.logs_agents import AgentLog, NoLog, NoSuchLog
 from services.api.logs_stream import LogStream
 from services.api.projection import Projection
 from services.chassis.clock import Clock
@@ -20,6 +21,15 @@ LOOK_SECONDS = 0.5  # Between two looks for instances that have come or gone.
 RETRY_SECONDS = 0.5
 LAST_WORDS = "last_lines"
 LOST = "cellnode: lines before this are no longer kept"
+
+
+@dataclass(frozen=True)
+class _Told:
+    """How far one instance's log was told."""
+
+    position: str | None = None  # None: nothing of it yet.
+    last: str = ""  # Line.
+    is_over: bool = False
 
 
 class NodeLogs:
@@ -58,9 +68,8 @@ class NodeLogs:
         known: list[InstanceStatusChanged] | None = list(found)
         try:
             while self._goes_on(known, tasks):
-                for one in known or ():
-                    if one.instance not in tasks and one.endpoint is not None:
-                        tasks[one.instance] = asyncio.create_task(self._tail(stream, one, tail))
+                for one in _new(known or (), tasks):
+                    tasks[one.instance] = asyncio.create_task(self._tail(stream, one, tail))
                 _raise_failures(tasks)
                 await self._clock.sleep(LOOK_SECONDS)
                 tail = LOG_LINES_MAX  # Of those who come later nothing was seen.
@@ -87,38 +96,27 @@ class NodeLogs:
 
     async def _tail(self, stream: LogStream, one: InstanceStatusChanged, tail: int) -> None:
         """All that one instance writes, to its last words."""
-        last = ""
-        position: str | None = None
         async with AgentLog(one.instance, one.endpoint or "") as agent:
-            while True:
+            told = _Told()
+            while not told.is_over:
                 try:
-                    piece = await self._next(stream, agent, position, tail)
-                    last, position = (piece.lines or (last,))[-1], piece.position
-                    continue
+                    told = await self._next(stream, agent, told, tail)
                 except NoSuchLog as error:
                     await stream.tell(one.instance, [f"cellnode: {error}"])
                     return
                 except NoLog:
                     one, is_over = await self._state(one)
-                if is_over:
-                    async with stream.turn:
-                        await stream.tell(one.instance, [*unseen(one, last), *ending(one)])
-                    return
-                await self._clock.sleep(RETRY_SECONDS)
-
-    async def _next(
-        self, stream: LogStream, agent: AgentLog, position: str | None, tail: int
-    ) -> Piece:
-        """Told to the client before it is returned."""
-        if position is None:
+                    told = replace(told, is_over=is_over)
+                    await self._clock.sleep(0 if is_over else RETRY_SECONDS)
             async with stream.turn:
-                piece = await agent.tail(tail)
-                await stream.tell(agent.instance, piece.lines)
-            return piece
-        async with agent.after(position) as answer, stream.turn:
+                await stream.tell(one.instance, [*unseen(one, told.last), *ending(one)])
+
+    async def _next(self, stream: LogStream, agent: AgentLog, told: _Told, tail: int) -> _Told:
+        """Tell the client what comes next."""
+        async with agent.asked(told.position, tail) as answer, stream.turn:
             piece = await agent.read(answer)
             await stream.tell(agent.instance, [LOST] * piece.is_lost + [*piece.lines])
-        return piece
+        return _Told(piece.position, (piece.lines or (told.last,))[-1])
 
     async def _state(self, one: InstanceStatusChanged) -> tuple[InstanceStatusChanged, bool]:
         """The instance as it is known now, and whether no more can come of it."""
@@ -130,6 +128,12 @@ class NodeLogs:
             if each.instance == one.instance:
                 return each, has_ended(each)
         return one, True
+
+
+def _new(
+    known: Iterable[InstanceStatusChanged], tasks: Mapping[str, object]
+) -> list[InstanceStatusChanged]:
+    return [one for one in known if one.instance not in tasks and one.endpoint is not None]
 
 
 async def _lines_now(one: InstanceStatusChanged, tail: int) -> Sequence[str]:

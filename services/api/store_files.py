@@ -48,10 +48,9 @@ def write_whole(path: Path, data: bytes, mode: int) -> None:
             os.fchmod(fd, mode)
             os.fsync(fd)
         os.replace(fresh, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
+    finally:
+        with contextlib.suppress(OSError):  # It has its place, where all went well.
             os.unlink(fresh)
-        raise
     sync_folder(path.parent)
 
 

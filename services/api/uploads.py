@@ -107,18 +107,19 @@ class Uploads:
         fd = self._open(sha256)
         path = self.directory / sha256
         received = os.fstat(fd).st_size
-        try:
-            if start != received:
-                sentence = f"{received} bytes have arrived, this piece starts at {start}"
-                raise _conflict(sentence, received, f"go on at {received}, or send the whole blob")
-            digest = self._digests.pop(_state(fd), None) or _digest(fd)
-        except BaseException:
+        if start != received:
             if received == 0:
-                path.unlink(missing_ok=True)
+                path.unlink()
+            os.close(fd)
+            sentence = f"{received} bytes have arrived, this piece starts at {start}"
+            raise _conflict(sentence, received, f"go on at {received}, or send the whole blob")
+        try:
+            digest = self._digests.pop(_state(fd), None) or _digest(fd)
+            os.lseek(fd, 0, os.SEEK_END)
+            os.utime(fd)
+        except OSError:
             os.close(fd)
             raise
-        os.lseek(fd, 0, os.SEEK_END)
-        os.utime(fd)
         return Upload(fd, path, digest, received)
 
     def end(self, upload: Upload) -> None:
