@@ -93,6 +93,13 @@ PROBLEMS: dict[str, Problem] = {
 }
 
 
+def trace_id_of(request_id: bytes) -> str:
+    """The trace id of a request that came without one: whoever knows the request's knows it."""
+    from hashlib import blake2s  # Only where something went wrong: the agent starts without it.
+
+    return blake2s(request_id, digest_size=16).hexdigest()
+
+
 def problem_type(code: str) -> str:
     """The `type` member of a problem: a stable name, not an address."""
     return f"urn:cellnode:problem:{code}"

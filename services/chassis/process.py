@@ -14,7 +14,7 @@ from services.chassis.clock import SYSTEM_CLOCK, Clock
 from services.chassis.metrics import Metrics
 from services.chassis.readiness import Readiness
 from services.chassis.settings import Settings, SettingsInvalid
-from services.chassis.telemetry import logger, set_up
+from services.chassis.telemetry import finish_traces, logger, set_up
 from services.chassis.watchdog import watchdog
 
 EXIT_STOPPED = 0  # Asked to stop, and stopped in order.
@@ -85,7 +85,11 @@ def run(
         sys.stderr.write(f"{name}: {error}\n")
         sys.exit(EXIT_SETTINGS)
     set_up(name, settings.log_level)
-    sys.exit(_in_loop(serve(name, settings, wired, listens=listens), use_uvloop=use_uvloop))
+    try:
+        code = _in_loop(serve(name, settings, wired, listens=listens), use_uvloop=use_uvloop)
+    finally:
+        finish_traces()
+    sys.exit(code)
 
 
 async def serve(name: str, settings: S, wired: Wired[S], *, listens: bool = True) -> int:

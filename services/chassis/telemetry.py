@@ -1,22 +1,43 @@
-"""Logs and traces, set up once: structlog everywhere, trace ids in every line and in headers."""
+"""Logs, set up once with traces: structlog everywhere, the trace's id in every line."""
 
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any, TextIO
 
 import structlog
-from opentelemetry import trace
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from services.chassis.clock import SYSTEM_CLOCK
+from services.chassis.telemetry_traces import (
+    Step,
+    Trace,
+    begin_step,
+    finish_traces,
+    ids_under_way,
+    is_exporting,
+    set_up_traces,
+    span,
+    trace_headers,
+    trace_id,
+)
+
+__all__ = [
+    "Step",
+    "StructlogAdapter",
+    "Trace",
+    "begin_step",
+    "bound",
+    "finish_traces",
+    "is_exporting",
+    "logger",
+    "set_up",
+    "span",
+    "trace_headers",
+    "trace_id",
+]
 
 # FastStream tells of every record, and warns of what is meant to be so.
 QUIETED = {
@@ -24,9 +45,9 @@ QUIETED = {
     "aiohttp.access": logging.WARNING,
     "chassis.faststream": logging.ERROR,
 }
+SELDOM = ("aiokafka", "opentelemetry")  # Heard now and then of what is away.
 SELDOM_SECONDS = 10.0
 SELDOM_KINDS_MAX = 200
-_EXPORT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 Logger = structlog.stdlib.BoundLogger
 
@@ -55,13 +76,15 @@ def set_up(service: str, level: str = "info", stream: TextIO | None = None) -> N
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
-    handler.addFilter(_Seldom("aiokafka"))
+    for library in SELDOM:
+        handler.addFilter(_Seldom(library))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
     for name, least in QUIETED.items():
         logging.getLogger(name).setLevel(least)
-    _set_up_traces(service)
+    if problem := set_up_traces(service):
+        logger("chassis.telemetry").warning("traces are not exported", remedy=problem)
 
 
 class _Seldom(logging.Filter):
@@ -112,21 +135,6 @@ def bound(**facts: Any) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def span(name: str, headers: Mapping[str, str] | None = None) -> Iterator[None]:
-    """A step of a trace: a child of the one in `headers`, else of the one under way."""
-    parent = _propagator().extract(dict(headers)) if headers and "traceparent" in headers else None
-    with _tracer().start_as_current_span(name, context=parent):
-        yield
-
-
-def trace_headers() -> dict[str, str]:
-    """W3C trace context of the step under way, to be sent along; empty outside any."""
-    headers: dict[str, str] = {}
-    _propagator().inject(headers)
-    return headers
-
-
 def _shared_processors(service: str) -> list[structlog.typing.Processor]:
     return [
         structlog.contextvars.merge_contextvars,
@@ -149,45 +157,9 @@ def _adds_service(service: str) -> structlog.typing.Processor:
 
 
 def _add_trace(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    context = trace.get_current_span().get_span_context()
-    if context.is_valid:
-        line["trace_id"] = f"{context.trace_id:032x}"
-        line["span_id"] = f"{context.span_id:016x}"
+    line.update(ids_under_way())
     return line
 
 
 def _pretty() -> structlog.typing.Processor:
     return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-
-
-def _set_up_traces(service: str) -> None:
-    """Ids for every step; nothing leaves the process unless OTEL's own variables say where to."""
-    if isinstance(trace.get_tracer_provider(), TracerProvider):
-        return
-    provider = TracerProvider(resource=Resource.create({"service.name": f"cellnode-{service}"}))
-    if any(os.environ.get(name) for name in _EXPORT_VARIABLES):
-        _export(provider)
-    trace.set_tracer_provider(provider)
-
-
-def _export(provider: TracerProvider) -> None:
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # type: ignore[import-not-found]
-            OTLPSpanExporter,
-        )
-    except ImportError:
-        remedy = "install opentelemetry-exporter-otlp-proto-http"
-        logger("chassis.telemetry").warning("traces are not exported", remedy=remedy)
-        return
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-
-
-@lru_cache(maxsize=1)
-def _propagator() -> TraceContextTextMapPropagator:
-    return TraceContextTextMapPropagator()
-
-
-def _tracer() -> trace.Tracer:
-    return trace.get_tracer("cellnode")

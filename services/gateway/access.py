@@ -37,6 +37,7 @@ class AccessLog:
         log.info(
             "call",
             request=call.request_id.decode(),
+            trace_id=call.trace_id,
             method=call.method.decode("ascii", "replace"),
             node=call.place,
             path=None if call.place else call.target[:200].decode("ascii", "backslashreplace"),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.gateway.calls import Call
+from services.gateway.tracing import traceparent_of, tracestate_of
 from services.gateway.tunnel_heads import Lines, forwarded, origin_form, request_head
 from services.gateway.tunnels import RETRY, Tunnel
 
@@ -52,8 +53,9 @@ class Api:
             (b"X-Request-ID", call.request_id),
             (b"Forwarded", forwarded(lines, call.client.peer, host)),
         ]
-        if b"traceparent" in call.headers:
-            added.append((b"traceparent", call.headers[b"traceparent"]))
+        added.append((b"traceparent", traceparent_of(call)))
+        if state := tracestate_of(call):
+            added.append((b"tracestate", state))
         first = (call.method, origin_form(call.target))
         return request_head(first, lines, call.headers, added=added)
 

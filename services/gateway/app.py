@@ -12,7 +12,7 @@ from services.chassis.endings import ended
 from services.chassis.loops import repeat
 from services.chassis.process import Process
 from services.chassis.redis import connected
-from services.chassis.telemetry import logger
+from services.chassis.telemetry import is_exporting, logger
 from services.gateway.access import AccessLog
 from services.gateway.api import Api, ApiLimits
 from services.gateway.clients import ClientConnection, Patience
@@ -25,6 +25,7 @@ from services.gateway.local_copy import LocalCopy
 from services.gateway.measures import Measures
 from services.gateway.pools import Pool
 from services.gateway.settings import GatewaySettings
+from services.gateway.tracing import Tracing
 
 SYNCED = "projection seen"
 SWEEP_SECONDS = 1.0
@@ -66,6 +67,7 @@ async def gateway(process: Process[GatewaySettings]) -> AsyncIterator[Gateway]:
         patience=_patience(settings),
         connections_max=settings.connections_max,
         api=_api(settings, clock),
+        tracing=Tracing(exports=is_exporting()),
     )
     async with connected(settings.redis_url) as redis:
         follower = Follower(

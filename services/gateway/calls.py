@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.http import PROBLEMS
+from schemas.http import PROBLEMS, trace_id_of
 from services.gateway.problems import PROBLEM_HEADS, STATUS_LINES, problem_body, status_line
 
 if TYPE_CHECKING:
+    from services.chassis.telemetry import Step
     from services.gateway.clients import ClientConnection
     from services.gateway.endpoints import Endpoint, RoutedNode
     from services.gateway.tunnels import Tunnel
@@ -31,6 +32,9 @@ class Call:
     close = False  # The connection ends with this answer.
     refusal: tuple[str, str] | None = None  # Problem code and detail, found while reading.
     request_id = b""
+    traceparent = b""  # Empty: nobody records it.
+    step: Step | None = None  # Its span, where it is recorded.
+    attempt_step: Step | None = None  # That of the attempt under way.
     place = ""
     node: RoutedNode | None = None
     repeatable = False  # May be executed twice: idempotent node or Idempotency-Key.
@@ -49,6 +53,11 @@ class Call:
         self.client = client
         self.started = started
         self.headers: dict[bytes, bytes] = {}
+
+    @property
+    def trace_id(self) -> str:
+        """For answers and log lines; a call that came without one has that of its request id."""
+        return self.traceparent[3:35].decode() or trace_id_of(self.request_id)
 
     def answer(self, status: int, headers: bytes, body: bytes) -> None:
         """Give the whole answer at once and end the call."""
@@ -69,7 +78,7 @@ class Call:
     def refuse(self, code: str, detail: str, headers: bytes = b"") -> None:
         """Give one of the gateway's own problems as the answer."""
         self.code = code
-        body = problem_body(code, detail, self.request_id.decode())
+        body = problem_body(code, detail, self.request_id.decode(), self.trace_id)
         self.answer(PROBLEMS[code].status, PROBLEM_HEADS[code] + headers, body)
 
     def head(self, status: int, headers: bytes, length: int | None) -> bytes:

@@ -12,6 +12,7 @@ from services.gateway.budget import ResendBudget
 from services.gateway.calls import Call
 from services.gateway.endpoints import Endpoint, RoutedNode
 from services.gateway.measures import Measures
+from services.gateway.tracing import begin_attempt, end_attempt, tracestate_of
 
 ATTEMPTS_MAX = 8
 FAILURES_MAX = 3  # Attempts when every instance has failed this call.
@@ -20,7 +21,6 @@ GRACE_SECONDS = 0.05  # For the agent's own, more telling 504 to arrive.
 _TIMEOUT_MS = TIMEOUT_MS_HEADER.encode()
 PASSED_BYTES_MAX = 512  # Of a header that goes on to the instance; a longer one stays behind.
 _JSON = b"application/json"
-_TRACED = (b"traceparent", b"tracestate")
 
 
 class Forwarder:
@@ -110,7 +110,7 @@ class Forwarder:
             _TIMEOUT_MS,
             left_ms,
             len(call.body),
-            _passed_headers(call),
+            _passed_headers(call, endpoint),
         )
         endpoint.pool.send(call, head)
 
@@ -122,6 +122,8 @@ class Forwarder:
         assert node is not None, "it was sent to an instance of a node"
         call.endpoint = None
         endpoint.in_flight -= 1
+        if call.attempt_step is not None:
+            end_attempt(call, status=answer.status)
         if answer.not_executed:
             endpoint.refused(self._now())
             node.trouble(endpoint)
@@ -162,6 +164,7 @@ class Forwarder:
 
     def lost(self, call: Call, why: str, *, sent: bool, heard: bool) -> None:
         """The resend rule: only what no instance can have executed, or may execute twice."""
+        end_attempt(call, error="instance_lost")
         endpoint, node = self._release(call)
         endpoint.failed(self._now())
         node.trouble(endpoint)
@@ -209,6 +212,7 @@ class Forwarder:
         assert node is not None, "it was sent to an instance of a node"
         call.endpoint = call.upstream = None
         endpoint.in_flight -= 1
+        end_attempt(call, status=call.status)
         return endpoint, node
 
     def _detach(self, call: Call) -> None:
@@ -264,15 +268,12 @@ def unserved(node: RoutedNode) -> tuple[str, str]:
     return "no-healthy-instance", f"No instance of {node.place} is healthy now."
 
 
-def _passed_headers(call: Call) -> bytes:
+def _passed_headers(call: Call, endpoint: Endpoint) -> bytes:
     headers = call.headers
     kind = headers.get(b"content-type", _JSON)
     line = b"Content-Type: %b\r\n" % (kind if len(kind) <= PASSED_BYTES_MAX else _JSON)
-    if b"traceparent" not in headers:
+    if not call.traceparent:
         return line
-    traced = [
-        b"%b: %b\r\n" % (name, headers[name])
-        for name in _TRACED
-        if len(headers.get(name, b"")) in range(1, PASSED_BYTES_MAX)
-    ]
-    return line + b"".join(traced)
+    line += begin_attempt(call, endpoint.instance)
+    state = tracestate_of(call)
+    return b"%btracestate: %b\r\n" % (line, state) if 0 < len(state) < PASSED_BYTES_MAX else line

@@ -15,6 +15,7 @@ from services.gateway.forward import Forwarder, unserved
 from services.gateway.intake import IntakeLimits
 from services.gateway.local_copy import LocalCopy
 from services.gateway.measures import Measures
+from services.gateway.tracing import ROUTE, Tracing, end_call
 from services.gateway.tunnel_heads import Lines
 from services.gateway.tunnels import Tunnel
 
@@ -46,6 +47,7 @@ class Gateway:
         patience: Patience,
         connections_max: int,
         api: Api | None,
+        tracing: Tracing,
     ) -> None:
         self.limits = limits
         self.patience = patience
@@ -64,6 +66,7 @@ class Gateway:
         self._process_metrics = process_metrics
         self._connections_max = connections_max
         self._api = api
+        self._tracing = tracing
 
     # Connections.
 
@@ -100,6 +103,8 @@ class Gateway:
         else:
             self._counted += 1
             call.request_id = b"%b-%x" % (self._token, self._counted)
+        if b"traceparent" in call.headers:
+            self._tracing.take(call)
         if call.refusal is not None:
             call.refuse(*call.refusal)
             return
@@ -144,6 +149,8 @@ class Gateway:
         """Count and log the call; tells the time."""
         if call.is_held:
             self.held_bytes -= call.size
+        if call.step is not None:
+            end_call(call)
         now = self.now()
         if call.tunnel is None:
             self._measures.answered(call.status, now - call.started)
@@ -156,6 +163,8 @@ class Gateway:
         given = call.headers.get(b"cellnode-project")
         project = given.decode("latin-1") if given else DEFAULT_PROJECT
         call.place = f"{project}/{name}"
+        if self._tracing.exports:
+            self._tracing.begin(call, ROUTE)
         node = self._copy.nodes.get(call.place)
         timeout_seconds = NEVER
         if b"x-request-timeout" in call.headers:
@@ -184,6 +193,7 @@ class Gateway:
 
     def _inspect(self, call: Call) -> None:
         if call.tunnel is not None:
+            self._tracing.begin(call)
             call.tunnel.begin()
             return
         page = PAGES.get(_path(call))

@@ -38,7 +38,7 @@ def problem_head(code: str) -> bytes:
     return head.encode()
 
 
-def problem_body(code: str, detail: str, request_id: str) -> bytes:
+def problem_body(code: str, detail: str, request_id: str, trace_id: str) -> bytes:
     """Problem details (RFC 9457) for one of `schemas.http.PROBLEMS`."""
     status, title = PROBLEMS[code]
     members = {
@@ -48,6 +48,7 @@ def problem_body(code: str, detail: str, request_id: str) -> bytes:
         "detail": detail,
         "code": code,
         "request_id": request_id,
+        "trace_id": trace_id,
     }
     if code in _REMEDIES:
         members["remedy"] = _REMEDIES[code]

@@ -15,7 +15,7 @@ _HOP_BY_HOP = frozenset(
         b"upgrade", b"x-request-id",
     }
 )  # fmt: skip
-_REPLACED = frozenset({b"forwarded", b"traceparent"})
+_REPLACED = frozenset({b"forwarded", b"traceparent", b"tracestate"})
 _ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp]://[^/?#]*")
 _TARGET = re.compile(rb'/[!"$-~]*')
 _HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,255}")
