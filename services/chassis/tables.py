@@ -105,7 +105,7 @@ class Tables(KnownTables):
         await ended(self._running)
         for reading in self._readings.values():
             reading.give_up()
-        await asyncio.wait_for(self._consumer.stop(), ASK_TIMEOUT_SECONDS)
+        await _stopped(self._consumer)
 
     async def _begun(self, places: Iterable[Place]) -> dict[Place, Reading]:
         """New readings with the offsets that exist now."""
@@ -242,3 +242,15 @@ async def _started(client: Any, clock: Clock) -> None:
             await clock.sleep(clock.jittered(TRY_AGAIN_SECONDS))
         else:
             return
+
+
+async def _stopped(consumer: Any) -> None:
+    """Stop a Kafka consumer for good, also while the brokers are away.
+
+    Then what it was doing may end it half-way, with a cancellation that nobody asked us for.
+    """
+    stopping = asyncio.wait_for(consumer.stop(), ASK_TIMEOUT_SECONDS)
+    ended_so = await asyncio.gather(stopping, return_exceptions=True)
+    if ended_so[0] is not None:
+        log.warning("consumer not stopped in order", error=repr(ended_so[0]))
+        await consumer._client.close()

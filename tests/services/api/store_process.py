@@ -166,9 +166,7 @@ def manifest(*blobs: bytes, **changes: Any) -> bytes:
         "cloudpickle": "3.1.0",
         "packages": {},
         "modules": [],
-        "groups": [
-            {"blob": {"sha256": digest(b), "bytes": len(b)}, "buffers": []} for b in blobs
-        ],
+        "groups": [{"blob": {"sha256": digest(b), "bytes": len(b)}, "buffers": []} for b in blobs],
         "variables": [
             {"name": f"v{n}", "type": "int", "schema": {}, "bytes": len(b), "group": n}
             for n, b in enumerate(blobs)

@@ -16,8 +16,8 @@ import aiohttp
 
 from services.api.app import wired
 from services.api.settings import ApiSettings
-from services.chassis import telemetry
 from services.chassis.process import Process
+from services.chassis.telemetry_traces import set_up_traces
 from services.health.app import Health
 from tests.services.health.world import healthy
 from tests.services.provisioner.scenes import QUICK, a_checkpoint, running
@@ -113,7 +113,7 @@ def a_process(kafka: str, redis_url: str, data: Path, **changes: Any) -> Process
 async def api(kafka: str, redis_url: str, data: Path, **changes: Any) -> AsyncIterator[World]:
     """The whole service inside this process, and a client of it."""
     process = a_process(kafka, redis_url, data, **changes)
-    telemetry._set_up_traces("api")
+    set_up_traces("api")
     async with AsyncExitStack() as stack:
         entered = wired(process)
         await asyncio.wait_for(stack.enter_async_context(entered), START_SECONDS)
