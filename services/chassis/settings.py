@@ -126,5 +126,5 @@ def _complaints(error: ValidationError, prefix: str) -> str:
     for complaint in error.errors(include_url=False):
         field = str(complaint["loc"][0]) if complaint["loc"] else ""
         where = f"{_variable(field, prefix)}={complaint['input']!s}: " if field else ""
-        lines.append(where + complaint["msg"])
+        lines.append(where + complaint["msg"].removeprefix("Value error, "))
     return "; ".join(lines)
