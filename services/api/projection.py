@@ -75,6 +75,7 @@ class Projection:
             for place in some:
                 if place in found:
                     yield found[place]
+                    await asyncio.sleep(0)  # What is made of it takes a while; others have a turn.
 
     async def _some(self, places: Iterable[str]) -> dict[str, NodeRecords]:
         by_partition: dict[int, list[str]] = {}

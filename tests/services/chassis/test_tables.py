@@ -9,6 +9,7 @@ import pytest
 
 from schemas.errors import BusUnavailable
 from schemas.topics import Topic
+from services.chassis.tables import Batch
 from services.embedded.broker import EmbeddedBroker
 from tests.services.chassis.folding import (
     ALL,
@@ -48,6 +49,28 @@ async def test_a_reader_knows_what_was_there_and_hears_what_comes(kafka: str, un
     assert [getattr(record, "generation", None) for record in told] == [1, 2, None]
     assert [batch.is_rebuilt for batch in home] == [True, False, False]
     assert [batch.position.next_offset for batch in home] == [1, 2, 3]
+
+
+async def test_who_listens_from_the_start_hears_every_record_that_was_there(
+    kafka: str, until: Until
+) -> None:
+    for generation in (1, 2):
+        await write(kafka, node(generation), 1, generation)
+    await write(kafka, None, 1, 3)
+    told: list[Batch] = []
+    async with folding(kafka) as one:
+        one.tables.listen_from_start(told.append)
+        await one.tables.assign(ALL)
+        await one.tables.caught_up(ALL, 5)
+        await write(kafka, node(4), 1, 4)
+        await until(lambda: one.generation() == 4)
+    home = [batch for batch in told if (batch.topic, batch.partition) == (NODES, HOME)]
+    history = [change for batch in home if batch.is_history for change in batch.changes]
+    assert [getattr(one.record, "generation", None) for one in history] == [1, 2, None]
+    assert [one.offset for one in history] == [0, 1, 2]
+    assert all(one.timestamp_ms for one in history)
+    live = [change.offset for batch in home if not batch.is_history for change in batch.changes]
+    assert live == [3], "what was told as history is not told again"
 
 
 async def test_the_bytes_on_the_topic_are_kept_with_their_unknown_fields(kafka: str) -> None:
