@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        sys.stderr.write(f"cellnode: {error.strerror or error}\n")
+        return 1
 
 
 def _at_once(words: Sequence[str]) -> str | None:

@@ -9,7 +9,7 @@ from rich.text import Text
 from cellnode.cli import words
 from cellnode.cli.connection import connected
 from cellnode.cli.parameters import HERE, NodeName, Server, names_of, option
-from cellnode.cli.screen import Screen, status_text
+from cellnode.cli.screen import NAME_COLUMNS, STATUS_COLUMNS, Screen, status_text
 
 if TYPE_CHECKING:
     from cellnode.events import Event
@@ -86,9 +86,9 @@ def event_text(event: Event) -> Text:
     status = event.status or OUTCOMES.get(event.kind, event.kind)
     said = event.sentence or str(event.data.get("command_kind") or "")
     return Text.assemble(
-        ("" if event.at is None else words.clock(event.at), "quiet"), "  ",
-        (f"{event.instance or event.node or '':<24}", "name"), " ",
-        status_text(f"{status:<10}"), " ", said,
+        (("" if event.at is None else words.clock(event.at)).ljust(words.CLOCK_COLUMNS), "quiet"),
+        "  ", ((event.instance or event.node or "").ljust(NAME_COLUMNS), "name"), " ",
+        status_text(status, STATUS_COLUMNS), " ", said,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from cellnode.cli import words
 from cellnode.cli.nodes_text import FINE, healthy_of, status_of
-from cellnode.cli.screen import Screen, status_text
+from cellnode.cli.screen import NAME_COLUMNS, STATUS_COLUMNS, Screen, status_text
 from cellnode.models import InstanceView, NodeStatusView, NodeView
 
 FRAMES_PER_SECOND = 12
@@ -127,8 +127,8 @@ class Progress:
             self._seen_until[name] = at
             seconds = f"{(at - self._begun_at).total_seconds():7.2f} s"
             yield Text.assemble(
-                (seconds, "quiet"), "  ", (f"{name:<24}", "name"), " ",
-                status_text(f"{status:<10}"), " ", why,
+                (seconds, "quiet"), "  ", (name.ljust(NAME_COLUMNS), "name"), " ",
+                status_text(status, STATUS_COLUMNS), " ", why,
             )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
+NAME_COLUMNS, STATUS_COLUMNS = 24, 10  # Of lines that come one after the other.
 PIPE_COLUMNS = 100_000  # A pipe has no width: nothing is wrapped or cut.
 STYLES = {
     "HEALTHY": "green",
@@ -24,6 +25,8 @@ STYLES = {
     "SUSPENDED": "blue",
     "DELETING": "magenta",
     "gone": "bright_black",
+    "accepted": "bright_black",
+    "rejected": "bold red",
 }
 THEME = Theme({"heading": "bold", "quiet": "bright_black", "name": "cyan", "wrong": "bold red"})
 Cell = str | Text
@@ -142,6 +145,6 @@ def plain(cell: Cell) -> str:
     return text.replace("\n", " | ")
 
 
-def status_text(status: str) -> Text:
-    """A status in its colour."""
-    return Text(status, STYLES.get(status, ""))
+def status_text(status: str, columns: int = 0) -> Text:
+    """A status in its colour, as wide as its column."""
+    return Text(status.ljust(columns), STYLES.get(status, ""))

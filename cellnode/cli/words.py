@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 
 _STEPS = ((60.0, "s"), (60.0, "min"), (24.0, "h"))
 _KIB = 1024
+CLOCK_COLUMNS = 12
 
 
 def now() -> datetime:

@@ -36,8 +36,10 @@ class Shell:
         """Between pipes."""
         return here(*words, given=given, more=self.more)
 
-    def terminal(self, *words: str, typed: str = "", more: dict[str, str] | None = None) -> Ended:
-        return in_terminal(*words, typed=typed, more={**self.more, **(more or {})})
+    def terminal(
+        self, *words: str, typed: str = "", once: str = "", more: dict[str, str] | None = None
+    ) -> Ended:
+        return in_terminal(*words, typed=typed, once=once, more={**self.more, **(more or {})})
 
     def json(self, *words: str, given: str = "") -> Any:
         """The document that it prints; the command has succeeded."""

@@ -24,6 +24,7 @@ from tests.sources import ROOT
 COMMAND = [sys.executable, "-P", "-m", "cellnode"]
 SECONDS_MAX = 60.0
 COLUMNS, ROWS = 100, 40
+CHUNK_BYTES = 65536
 HIDDEN = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "CELLNODE_URL", "CELLNODE_PROJECT"}
 
 
@@ -70,9 +71,13 @@ def in_pipe(*words: str, given: str = "", more: Mapping[str, str] | None = None)
 
 
 def in_terminal(
-    *words: str, typed: str = "", columns: int = COLUMNS, more: Mapping[str, str] | None = None
+    *words: str,
+    typed: str = "",
+    once: str = "",
+    columns: int = COLUMNS,
+    more: Mapping[str, str] | None = None,
 ) -> Ended:
-    """In a terminal; what goes to standard error stands among the rest."""
+    """In a terminal, with the errors among the rest; typing begins once something is said."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
     child = subprocess.Popen(
@@ -82,12 +87,15 @@ def in_terminal(
         stderr=slave,
         env=environment(more),
         start_new_session=True,
+        preexec_fn=_take_the_terminal,
     )
     os.close(slave)
     try:
+        out = b""
         if typed:
+            out = _read(master, once)
             os.write(master, typed.encode())
-        out = _all_of(master)
+        out += _read(master)
         return Ended(child.wait(SECONDS_MAX), out.decode(errors="replace"))
     finally:
         child.kill()
@@ -95,17 +103,24 @@ def in_terminal(
         os.close(master)
 
 
-def _all_of(master: int) -> bytes:
-    """Until nobody holds the terminal's other end."""
+def _take_the_terminal() -> None:
+    """Ctrl-C reaches those whose terminal it is."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _read(master: int, until: str | None = None) -> bytes:
+    """Until that is said, or nobody holds the terminal's other end."""
     out, deadline = b"", time.monotonic() + SECONDS_MAX
     while time.monotonic() < deadline:
+        if until is not None and until.encode() in out:
+            return out
         if not select.select([master], [], [], 0.5)[0]:
             continue
         try:
-            chunk = os.read(master, 65536)
+            chunk = os.read(master, CHUNK_BYTES)
         except OSError:
             return out
         if not chunk:
             return out
         out += chunk
-    raise AssertionError(f"still running after {SECONDS_MAX:g} s: {out!r}")
+    raise AssertionError(f"not so after {SECONDS_MAX:g} s: {out!r}")

@@ -46,7 +46,7 @@ def test_a_deploy_is_watched_live_and_leaves_what_came_of_it(shell: Shell) -> No
 def test_a_removal_is_asked_for(shell: Shell, typed: str, code: int, status: str) -> None:
     assert shell.run("deploy", shell.spec("asked")).code == 0
 
-    ended = shell.terminal("rm", "asked", "--no-wait", typed=typed)
+    ended = shell.terminal("rm", "asked", "--no-wait", typed=typed, once="[y/N]")
 
     assert "Remove asked with its 1 instance? [y/N]" in words(ended.out)
     assert ended.code == code
@@ -65,6 +65,22 @@ def test_outputs_are_shown_in_lines_of_their_own(shell: Shell, node: str) -> Non
     assert words(shell.terminal("call", node, "name=World").out) == (
         '{\n  "text": "Hello World"\n}\n'
     )
+
+
+def test_ctrl_c_ends_a_command_at_once_and_without_a_traceback(shell: Shell) -> None:
+    file = shell.folder / "endless.py"
+    file.write_text(
+        "# %%\nimport os, time\nprint('it runs as', os.getpid(), '.')\ntime.sleep(600)\n"
+        "# %% [node] endless --outputs x\nx = 0\n"
+    )
+
+    ended = shell.terminal("deploy", str(file), typed="\x03", once=" .")
+
+    assert ended.code == 130
+    assert "Traceback" not in ended.out
+    assert SHOW_CURSOR in ended.out
+    child = int(words(ended.out).partition("it runs as ")[2].split()[0])
+    until("nothing of it runs", lambda: not shell.system.is_running(child))
 
 
 @pytest.fixture
