@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
@@ -15,6 +16,7 @@ from schemas.events import InstanceStatusChanged
 from schemas.nodes import Node
 from schemas.projection import Change, ProjectedTable
 from schemas.statuses import InstanceStatus, Reason
+from services.api.logs_agents import ANSWER_SECONDS_MAX
 from tests.builders import NOON, a_node, an_id
 from tests.runtime.instances import Instances, RunningInstance, made_instances
 from tests.services.api.servers import serving_redis
@@ -203,6 +205,24 @@ def test_of_an_instance_that_has_ended_what_is_known_is_told(
     assert "(exit_code 3)" in lines[2]
     assert lines[3].startswith(f"{talkers.id(2)} | cellnode: there is no log yet: ")
     assert lines[4].startswith(f"{talkers.id(3)} | cellnode: its agent does not answer: ")
+
+
+def test_an_agent_that_is_stuck_holds_no_other_log_up(api: StoreApi, talkers: Talkers) -> None:
+    stuck, other = talkers.start(1), talkers.start(2)
+    os.kill(stuck.agent_pid, signal.SIGSTOP)
+
+    with followed(api, talkers.path) as stream:
+        say(other, "not held up\n")
+        began = time.monotonic()
+        told = next_line(stream, lambda line: "not held up" in line)
+        seconds = time.monotonic() - began
+        os.kill(stuck.agent_pid, signal.SIGCONT)
+        say(stuck, "and neither lost\n")
+        late = next_line(stream, lambda line: "neither" in line)
+
+    assert told.startswith(talkers.id(2))
+    assert seconds < ANSWER_SECONDS_MAX
+    assert late.startswith(talkers.id(1))
 
 
 def test_another_instance_at_the_endpoint_is_not_believed(api: StoreApi, talkers: Talkers) -> None:

@@ -270,6 +270,7 @@ def test_a_store_that_cannot_be_written_is_said_to_be_so(tmp_path: Path) -> None
 
 
 @pytest.mark.full
+@pytest.mark.timeout(300)
 def test_a_large_blob_costs_no_memory(tmp_path: Path) -> None:
     size = 2 * 1024 * MIB
     source = tmp_path / "large"
