@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from runtime.interpreter.frames import trace_id_in
 from schemas import http as names
 from schemas.http import PROBLEM_TYPE, PROBLEMS, problem_type
 
 if TYPE_CHECKING:
     from runtime.connection import Connection
+    from runtime.spans import Span
 
 REASONS = {
     200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed",
@@ -34,7 +36,8 @@ class Exchange:
 
     __slots__ = (
         "answer", "body", "chunks", "connection", "ends_at", "errors", "expects_continue",
-        "instance", "is_cancelled", "keep_alive", "method", "request_id", "timeout_ms", "url",
+        "instance", "is_cancelled", "keep_alive", "method", "request_id", "span", "timeout_ms",
+        "traceparent", "url",
     )  # fmt: skip
 
     def __init__(self, connection: Connection) -> None:
@@ -45,6 +48,8 @@ class Exchange:
         self.timeout_ms = -1
         self.errors = b""
         self.request_id = ""
+        self.traceparent = b""
+        self.span: Span | None = None  # Where its trace is recorded.
         self.expects_continue = False
         self.keep_alive = True
         self.body = b""
@@ -55,11 +60,21 @@ class Exchange:
 
     def respond(self, status: int, body: bytes, head: bytes = JSON_TYPE) -> None:
         """Head must be whole lines; the connection sends answers in the order of requests."""
+        self.end_span(status)
         close = b"" if self.keep_alive else CLOSE
         self.answer = b"%b%b%b%bContent-Length: %d\r\n\r\n%b" % (
             STATUS_LINES[status], head, self.connection.identity, close, len(body), body,
         )  # fmt: skip
         self.connection.send_answers()
+
+    def end_span(self, status: int) -> None:
+        if self.span is not None:
+            self.span.end(self.traceparent, status, self.request_id)
+            self.span = None
+
+    @property
+    def trace_id(self) -> str:
+        return trace_id_in(self.traceparent.decode(), self.request_id)
 
     def respond_json(self, status: int, document: dict[str, Any]) -> None:
         self.respond(status, json.dumps(document).encode())
@@ -77,5 +92,7 @@ class Exchange:
         }
         if self.request_id:
             document["request_id"] = self.request_id
+        if trace_id := self.trace_id:
+            document["trace_id"] = trace_id
         head = PROBLEM if is_executed else PROBLEM + NOT_EXECUTED
         self.respond(problem.status, json.dumps(document).encode(), head)

@@ -11,6 +11,7 @@ from runtime.instance import Instance
 from runtime.interpreter.frames import Request, Response
 from runtime.metrics import Metrics
 from runtime.phases import Phases
+from runtime.spans import Spans
 
 # After its deadline the exception in the cell has this long to end it; then the fork is killed.
 KILL_AFTER_SECONDS = 1.0
@@ -22,6 +23,7 @@ AHEAD_MAX = 8
 AHEAD_EXECUTION_US_MAX = 1000.0
 AHEAD_BODY_BYTES_MAX = 64 * 1024
 SMOOTHING = 0.2
+CLIENT_GONE = 499  # For its span: there was nobody to answer.
 
 
 class Fork(Protocol):
@@ -37,11 +39,20 @@ class Fork(Protocol):
 class Executions:
     """First in, first out. What is behind the first one sent is not started before it answers."""
 
-    def __init__(self, instance: Instance, phases: Phases, metrics: Metrics, fork: Fork) -> None:
+    def __init__(
+        self,
+        instance: Instance,
+        phases: Phases,
+        metrics: Metrics,
+        fork: Fork,
+        *,
+        spans: Spans | None = None,
+    ) -> None:
         self.instance = instance
         self.phases = phases
         self.metrics = metrics
         self.fork = fork
+        self.spans = spans
         self.loop = asyncio.get_running_loop()
         self.waiting: deque[Exchange] = deque()
         self.sent: deque[Exchange] = deque()
@@ -53,11 +64,18 @@ class Executions:
         self.idle.set()
 
     @property
+    def trace_id(self) -> str:
+        """Of what runs now; empty if nothing does."""
+        return self.sent[0].trace_id if self.sent else ""
+
+    @property
     def waiting_count(self) -> int:
         return len(self.waiting) + max(0, len(self.sent) - 1)
 
     def submit(self, exchange: Exchange) -> None:
         """Run it in its turn, or refuse it with the proof that it was not executed."""
+        if exchange.traceparent and self.spans is not None:
+            exchange.span = self.spans.begin(exchange.traceparent)
         if exchange.instance and exchange.instance != self.instance.id.encode():
             detail = f"this is instance {self.instance.id}"
             self._refuse(exchange, "wrong-instance", detail)
@@ -112,7 +130,8 @@ class Executions:
 
     def _request(self, exchange: Exchange, left_seconds: float) -> Request:
         full = exchange.errors != b"brief"
-        return Request(exchange.body, int(left_seconds * 1000), full, exchange.request_id)
+        left_ms, trace = int(left_seconds * 1000), exchange.traceparent.decode()
+        return Request(exchange.body, left_ms, full, exchange.request_id, trace)
 
     def _expire(self, exchange: Exchange) -> None:
         self.metrics.refused["deadline-exceeded"] += 1
@@ -126,7 +145,11 @@ class Executions:
         exchange = self.sent.popleft()
         self.execution_us += SMOOTHING * (response.execution_us - self.execution_us)
         self.metrics.executed(response.status, response.execution_us)
-        if not exchange.is_cancelled:
+        if exchange.span is not None:
+            exchange.span.execution_us = response.execution_us
+        if exchange.is_cancelled:
+            exchange.end_span(CLIENT_GONE)
+        else:
             head = JSON_TYPE if response.status == 200 else PROBLEM
             if response.is_cell_error:
                 head += CELL_ERROR

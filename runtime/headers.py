@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from runtime.exchange import Exchange
 
 WORD_CHARACTERS = frozenset(range(0x21, 0x7F))
 REQUEST_ID_BYTES_MAX = 128
+TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Rejected(Exception):
@@ -70,6 +72,11 @@ def _read_request_id(framing: Framing, exchange: Exchange, value: bytes) -> None
         exchange.request_id = value.decode("ascii")
 
 
+def _read_trace(framing: Framing, exchange: Exchange, value: bytes) -> None:
+    if TRACEPARENT.fullmatch(value):
+        exchange.traceparent = value
+
+
 HEADERS: dict[bytes, Callable[[Framing, Exchange, bytes], None]] = {
     b"content-length": _read_length,
     b"transfer-encoding": _read_encoding,
@@ -79,4 +86,5 @@ HEADERS: dict[bytes, Callable[[Framing, Exchange, bytes], None]] = {
     b"cellnode-timeout-ms": _read_timeout,
     b"cellnode-errors": _read_errors,
     b"x-request-id": _read_request_id,
+    b"traceparent": _read_trace,
 }

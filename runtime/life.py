@@ -19,6 +19,7 @@ from runtime.logs import Log
 from runtime.metrics import Metrics
 from runtime.phases import BROKEN, DRAINING, FAILED, PREPARING, READY, STARTED, Phases
 from runtime.routes import AgentRoutes
+from runtime.spans import spans_of
 from runtime.spawning import Spawned
 
 ENFORCE_SECONDS = 1.0
@@ -50,7 +51,10 @@ class Agent:
     async def run(self) -> int:
         self.loop = asyncio.get_running_loop()
         self.end: asyncio.Future[float] = self.loop.create_future()
-        self.executions = Executions(self.instance, self.phases, self.metrics, self)
+        self.spans = spans_of(self.instance.id, os.environ)
+        self.executions = Executions(
+            self.instance, self.phases, self.metrics, self, spans=self.spans
+        )
         self.routes = AgentRoutes(
             self.instance, self.phases, self.metrics, self.executions, log=self.log
         )
@@ -63,6 +67,8 @@ class Agent:
         await self._drain(await self.end)
         server.close()
         await self._stop()
+        if self.spans is not None:
+            self.spans.finish()
         return 0
 
     async def _listen(self) -> asyncio.Server:
@@ -183,8 +189,10 @@ class Agent:
 
     def _broken(self, code: int) -> None:
         how = described(code)
+        trace_id = self.executions.trace_id
         was_killed = self.executions.on_fork_lost(how)
-        self.log.say(f"the interpreter ended: {how}")
+        during = f" trace_id={trace_id}" if trace_id else ""
+        self.log.say(f"the interpreter ended: {how}{during}")
         if was_killed:
             sentence = "A request ran past its deadline and its interpreter was killed."
             reason = "DEADLINE_KILLED"

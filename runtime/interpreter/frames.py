@@ -7,13 +7,15 @@ import struct
 from socket import recv_fds, socket
 from typing import Any, NamedTuple, Protocol
 
-# body bytes, milliseconds left, flags, request id bytes; then the request id, then the body.
+# body bytes, milliseconds left, flags, bytes of the ids; then the request's id and, behind a blank,
+# its traceparent; then the body.
 REQUEST = struct.Struct("!IIBB")
 # body bytes, microseconds it took, HTTP status, flags; then the body.
 RESPONSE = struct.Struct("!IIHB")
 FULL_ERRORS = 1  # Flag of a request: tracebacks may be told.
 CELL_ERROR = 1  # Flag of a response: an exception of the user's code.
 REQUEST_ID_BYTES_MAX = 128
+TRACEPARENT_BYTES_MAX = 55
 CONTROL = struct.Struct("!I")
 CONTROL_BYTES_MAX = 4 * 1024 * 1024
 
@@ -29,6 +31,7 @@ class Request(NamedTuple):
     timeout_ms: int
     full_errors: bool
     request_id: str
+    traceparent: str = ""
 
 
 class Response(NamedTuple):
@@ -40,6 +43,8 @@ class Response(NamedTuple):
 
 def pack_request(request: Request) -> bytes:
     request_id = request.request_id.encode("latin-1")[:REQUEST_ID_BYTES_MAX]
+    if request.traceparent:
+        request_id += b" " + request.traceparent.encode("latin-1")[:TRACEPARENT_BYTES_MAX]
     flags = FULL_ERRORS if request.full_errors else 0
     head = REQUEST.pack(len(request.body), request.timeout_ms, flags, len(request_id))
     return head + request_id + request.body
@@ -51,11 +56,19 @@ def read_request(file: Reader) -> Request | None:
     if len(head) < REQUEST.size:
         return None
     body_bytes, timeout_ms, flags, id_bytes = REQUEST.unpack(head)
-    request_id = file.read(id_bytes).decode("latin-1") if id_bytes else ""
+    ids = file.read(id_bytes).decode("latin-1") if id_bytes else ""
     body = file.read(body_bytes)
     if len(body) < body_bytes:
         return None
-    return Request(body, timeout_ms, bool(flags & FULL_ERRORS), request_id)
+    request_id, _, traceparent = ids.partition(" ")
+    return Request(body, timeout_ms, bool(flags & FULL_ERRORS), request_id, traceparent)
+
+
+def trace_id_in(traceparent: str, request_id: str) -> str:
+    """Of a request; one that came without a trace has the end of its own id, in hex."""
+    if traceparent or not request_id:
+        return traceparent[3:35]
+    return request_id.encode("latin-1")[-16:].hex().zfill(32)
 
 
 def pack_response(response: Response) -> bytes:

@@ -18,7 +18,7 @@ from typing import Any
 
 from . import limits
 from .cell import Cell
-from .frames import Control, Request, Response, pack_response, read_request
+from .frames import Control, Request, Response, pack_response, read_request, trace_id_in
 from .loading import Namespace, Refused, failed, load
 from .signature import signature
 from .values import ProblemFound
@@ -190,6 +190,8 @@ def _document(problem: ProblemFound, request: Request) -> bytes:
         document.pop("traceback", None)
     if request.request_id:
         document["request_id"] = request.request_id
+    if trace_id := trace_id_in(request.traceparent, request.request_id):
+        document["trace_id"] = trace_id
     return json.dumps(document).encode()
 
 
