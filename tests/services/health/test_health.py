@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 
+from services.chassis.clock import SYSTEM_CLOCK
 from tests.services.health.scenes import PROBE, START, Agents, Until, a_healthy_node, a_pair
 from tests.services.health.world import (
     a_fresh_node,
@@ -156,6 +158,29 @@ async def test_a_node_without_instances_is_unhealthy_when_it_is_overdue(
 
     assert follower.statuses(node.key) == ["CREATED", "UNHEALTHY"]
     took = follower.present[node.key].since - node.created_at
+    assert 0.4 <= took.total_seconds() < 0.9
+
+
+async def test_a_node_is_suspended_at_once_and_a_resumed_one_has_its_start_timeout_anew(
+    kafka: str, redis_url: str, until: Until
+) -> None:
+    node = a_fresh_node(start_timeout_seconds=0.4)
+    suspended = node.model_copy(update={"suspended": True, "generation": 2})
+    async with healthy(kafka, redis_url), wishes(kafka) as tell, following(kafka) as follower:
+        await tell.put(node)
+        await until(lambda: follower.is_now(node.key, "CREATED"))
+        await tell.put(suspended)
+        await until(lambda: follower.is_now(node.key, "SUSPENDED", "SUSPENDED_BY_OWNER"))
+        await asyncio.sleep(0.5)  # Longer than the timeout: who sleeps is never late.
+        resumed_at = SYSTEM_CLOCK.now()
+        changes = {"suspended": False, "generation": 3, "resumed_at": resumed_at}
+        await tell.put(suspended.model_copy(update=changes))
+        await until(lambda: follower.is_now(node.key, "SUSPENDED", "RESUMED"))
+        await until(lambda: follower.is_now(node.key, "UNHEALTHY"))
+
+    said = follower.statuses(node.key)
+    assert said == ["CREATED", "SUSPENDED", "SUSPENDED", "UNHEALTHY"]  # Once for each reason.
+    took = follower.present[node.key].since - resumed_at
     assert 0.4 <= took.total_seconds() < 0.9
 
 
