@@ -10,9 +10,11 @@ from aiohttp import hdrs, web
 from services.api.operations import BYTES_TYPE
 from services.api.problems import ApiProblem
 from services.api.store import Store
+from services.chassis.telemetry import logger
 
 CHUNK_BYTES = 512 * 1024
 WRITE_SECONDS_MAX = 30.0  # For the client to take one chunk.
+log = logger("api.blobs")
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII)
 
 
@@ -32,15 +34,28 @@ async def send(request: web.Request, store: Store, sha256: str, size: int) -> we
     if wanted is not None:
         response.headers[hdrs.CONTENT_RANGE] = f"bytes {start}-{end - 1}/{size}"
     await response.prepare(request)
+    try:
+        await _stream(response, store, sha256, (start, end))
+    except (ApiProblem, TimeoutError, ConnectionError) as error:
+        # It has been promised so many bytes: only a broken connection says that they do not come.
+        log.warning("a blob was not sent to its end", sha256=sha256, error=str(error))
+        if request.transport is not None:
+            request.transport.abort()
+    return response
+
+
+async def _stream(
+    response: web.StreamResponse, store: Store, sha256: str, wanted: tuple[int, int]
+) -> None:
+    start, end = wanted
     while start < end:
         data = await store.read(sha256, start, min(CHUNK_BYTES, end - start))
         if not data:
-            raise ConnectionResetError("the blob became shorter while it was sent")
+            raise ApiProblem("store-unavailable", "the blob became shorter while it was sent")
         async with asyncio.timeout(WRITE_SECONDS_MAX):
             await response.write(data)
         start += len(data)
     await response.write_eof()
-    return response
 
 
 def range_of(request: web.Request, sha256: str, size: int) -> tuple[int, int] | None:

@@ -1,6 +1,8 @@
 """Blobs over HTTP: whole, in pieces, told missing, read back; half-written ones are never seen."""
 
+import os
 from collections.abc import Iterator
+from http.client import HTTPConnection, IncompleteRead
 
 import pytest
 
@@ -78,6 +80,21 @@ def test_a_large_blob_comes_back_as_it_was(api: StoreApi) -> None:
 
     assert api.put_blob(data).status == 201
     assert api.request("GET", f"/v1/blobs/{digest(data)}").body == data
+
+
+def test_a_blob_that_cannot_be_read_to_its_end_breaks_the_connection(api: StoreApi) -> None:
+    data = bytes(64 * 1024 * 1024)
+    api.put_blob(data)
+    connection = HTTPConnection("127.0.0.1", api.port, timeout=30)
+    connection.request("GET", f"/v1/blobs/{digest(data)}")
+    answer = connection.getresponse()
+
+    api.blob(digest(data)).chmod(0o644)
+    os.truncate(api.blob(digest(data)), 1024)
+
+    with pytest.raises((IncompleteRead, ConnectionError)):
+        answer.read()
+    connection.close()
 
 
 def test_an_empty_blob_is_a_blob(api: StoreApi) -> None:
