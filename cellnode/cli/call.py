@@ -76,9 +76,14 @@ def of_word(word: str) -> tuple[str, Any]:
     if not equals or not name.isidentifier():
         raise wrong_usage(f"{word!r} is no input", FORMS)
     try:
-        return name, json.loads(text)
+        return name, json.loads(text, parse_constant=_no_constant)
     except ValueError:
         return name, text
+
+
+def _no_constant(name: str) -> None:
+    """NaN and Infinity are Python's, not JSON's."""
+    raise ValueError(f"{name} is not JSON")
 
 
 def of_file(path: Path) -> dict[str, Any]:
@@ -90,7 +95,7 @@ def of_file(path: Path) -> dict[str, Any]:
 
 def of_text(text: str, origin: str) -> dict[str, Any]:
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_no_constant)
     except ValueError as error:
         raise wrong_usage(f"{origin} is not JSON ({error})", FORMS) from None
     if not isinstance(document, dict):

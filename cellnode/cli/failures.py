@@ -12,7 +12,7 @@ from cellnode.cli.exits import CommandFailed
 from cellnode.cli.nodes_text import evidence_lines
 from cellnode.cli.screen import console
 
-NEAR = 0.6
+NEAR = 0.7
 START_ONE = "start one with: cellnode up"
 WAIT_LONGER = "the command goes on; wait longer with --timeout SECONDS"
 # Where the api names its own paths, we name our commands.

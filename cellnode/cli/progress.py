@@ -33,7 +33,7 @@ class Progress:
         self._sent: tuple[int, int] = (0, 0)
         self._begun = time.monotonic()
         self._seen_until: dict[str, datetime] = {}
-        self._begun_at = words.now()
+        self.begun_at = words.now()
         self._spinner = Spinner("dots", style="yellow")
         self._live: Live | None = None
         self._is_over = False
@@ -119,13 +119,13 @@ class Progress:
             parts.append((view.node, view.status))
         for name, part in parts:
             for step in part.transitions:
-                if step.at > self._seen_until.get(name, self._begun_at):
+                if step.at > self._seen_until.get(name, self.begun_at):
                     last = step is part.transitions[-1]
                     why = part.sentence if last else str(step.reason)
                     changes.append((step.at, name, str(step.status), why))
         for at, name, status, why in sorted(changes, key=lambda change: change[0]):
             self._seen_until[name] = at
-            seconds = f"{(at - self._begun_at).total_seconds():7.2f} s"
+            seconds = f"{(at - self.begun_at).total_seconds():7.2f} s"
             yield Text.assemble(
                 (seconds, "quiet"), "  ", (name.ljust(NAME_COLUMNS), "name"), " ",
                 status_text(status, STATUS_COLUMNS), " ", why,
