@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -48,7 +49,9 @@ def connect(
 
 @lru_cache(maxsize=16)
 def _kept(url: str, project: str) -> Client:
-    return Client(url, project=project)
+    client = Client(url, project=project)
+    atexit.register(client.close)
+    return client
 
 
 def shared_client() -> Client:
@@ -78,8 +81,12 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close its connections; the next request would open new ones."""
+        """Close the connections of threads; the next request would open new ones."""
         self._origin.close()
+
+    async def close_async(self) -> None:
+        """Close the connections that coroutines of the running loop opened."""
+        await self._origin.close_async()
 
     @property
     def url(self) -> str:
@@ -195,8 +202,8 @@ class Client:
         """The latest commands, newest first."""
         from cellnode.models import CommandPage
 
-        answer = self._origin.get(path_of("commands"), {"node": node, "limit": str(limit)})
-        return list(CommandPage.from_json(answer).commands)
+        found = self._origin.get(path_of("commands"), {"node": node, "limit": str(limit)})
+        return list(CommandPage.from_json(found).commands)
 
     def events(
         self,
@@ -274,10 +281,9 @@ class Client:
 
     def remove_checkpoint(self, digest: str) -> CheckpointRemoved:
         """Remove a checkpoint that no node and no pin refers to; says what that freed."""
-        from cellnode.models import CheckpointRemoved
+        from cellnode.models import CheckpointRemoved as Removed
 
-        removed = self._origin.send("DELETE", path_of("checkpoints", digest))
-        return CheckpointRemoved.from_json(removed)
+        return Removed.from_json(self._origin.send("DELETE", path_of("checkpoints", digest)))
 
     # -- anything else
 
@@ -289,6 +295,6 @@ class Client:
         params: Mapping[str, str | Iterable[str] | None] | None = None,
     ) -> Any:
         """The JSON of any request to the api, like `request("GET", "/v1/nodes")`."""
-        is_get = method == "GET"
         ask = self._origin
+        is_get = method == "GET"
         return ask.get(path, params) if is_get else ask.send(method, path, body, params=params)

@@ -172,6 +172,11 @@ class Origin:
         if "http" in self.__dict__:
             self.http.close()
 
+    async def close_async(self) -> None:
+        """Close the connections of the running event loop."""
+        if "http_async" in self.__dict__:
+            await self.http_async.close()
+
 
 def pairs(params: Params | None) -> tuple[tuple[str, str], ...]:
     """Query parameters one by one; those without a value are left out."""

@@ -141,7 +141,8 @@ def plain_python(cell: Cell) -> str:
         lines[next(n for n, line in enumerate(lines) if line.strip())] = ""
     for number, line in enumerate(lines):
         if _HARMLESS.match(line):
-            lines[number] = "pass" if line[:1].isspace() else ""
+            blanks = line[: len(line) - len(line.lstrip())]
+            lines[number] = f"{blanks}pass" if blanks else ""
         elif _FOREIGN.match(line) and _is_foreign(lines, number):
             raise FileFailed(
                 f"{cell.place}, line {cell.first_line + number}: {line.strip()!r} is no Python; "

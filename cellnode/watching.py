@@ -140,7 +140,8 @@ def healthy(generation: int, count: int | None = None) -> IsThere:
         enough = status.min if count is None else count
         if status.status == "HEALTHY" and status.healthy_of_revision >= enough:
             return True
-        if view.generation >= generation:
+        # The node's own status follows that of its instances at once, and says more.
+        if view.generation >= generation and status.status != "CREATED":
             raise_if_lasting(view)
         return False
 
