@@ -163,6 +163,21 @@ class System:
     def kill_instance(self, instance: str, number: signal.Signals = signal.SIGKILL) -> None:
         os.killpg(self.instance_pids(instance)["group"], number)
 
+    def instances_running(self) -> list[str]:
+        """By process: the name of each instance once for every agent of it that runs."""
+        root, found = os.fsencode(self.data / "instances") + b"/", []
+        for pid, parts in running():
+            names = {one[len(root) :].split(b"/")[0] for one in parts if one.startswith(root)}
+            if b"runtime" in parts:
+                found += [one.decode() for one in names if self._agent_of(one.decode()) == pid]
+        return sorted(found)
+
+    def _agent_of(self, instance: str) -> int | None:
+        with contextlib.suppress(OSError, ValueError):
+            record = self.data / "instances" / instance / "agent.pid"
+            return int(json.loads(record.read_text())["pid"])
+        return None
+
     def signal_session(self, session: int, number: signal.Signals) -> None:
         os.killpg(session, number)
 

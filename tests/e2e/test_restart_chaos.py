@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import random
 import threading
 import time
@@ -18,7 +16,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 import cellnode
 from tests.e2e.bus import Follower, Json, a_command
-from tests.e2e.system import System, running
+from tests.e2e.system import System
 from tests.e2e.waiting import until
 from tests.e2e.world import World
 
@@ -129,28 +127,10 @@ def is_settled(system: System, world: World, nodes: Follower) -> bool:
     everything = [one for node in NODES for one in world.statuses.instances(node)]
     there = sorted(path.name for path in (system.data / "instances").iterdir())
     return (
-        sorted(healthy) == sorted(everything) == there == processes(system)
+        sorted(healthy) == sorted(everything) == there == system.instances_running()
         and {node: len(world.statuses.instances(node)) for node in want} == want
         and len(there) == sum(want.values())
     )
-
-
-def processes(system: System) -> list[str]:
-    """The instances whose agents run, by process: each name once for each of them."""
-    root = os.fsencode(system.data / "instances") + b"/"
-    found: list[str] = []
-    for pid, parts in running():
-        names = {one[len(root) :].split(b"/")[0].decode() for one in parts if one.startswith(root)}
-        if b"runtime" in parts:
-            found += [name for name in names if agent_of(system, name) == pid]
-    return sorted(found)
-
-
-def agent_of(system: System, instance: str) -> int | None:
-    with contextlib.suppress(OSError, ValueError):
-        record = system.data / "instances" / instance / "agent.pid"
-        return int(json.loads(record.read_text())["pid"])
-    return None
 
 
 def handles_now(system: System) -> dict[str, int]:
