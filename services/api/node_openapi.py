@@ -155,7 +155,7 @@ def _parameters(node: Node) -> list[Json]:
         _parameter(
             "Idempotency-Key",
             "Running the cell twice does no harm: this call may be sent again after a failure.",
-            {"type": "string", "minLength": 1},
+            {"type": "string"},
         ),
         _parameter(
             REQUEST_ID_HEADER,

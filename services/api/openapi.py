@@ -11,7 +11,7 @@ from schemas.http import PROJECT_HEADER, REQUEST_ID_HEADER
 from services.api.openapi_examples import EXAMPLES, PATH_EXAMPLES
 from services.api.openapi_models import Models
 from services.api.openapi_problems import by_status, response_name, response_of
-from services.api.openapi_texts import DESCRIPTION, EVENT_MODELS, PATH_TEXTS, TAGS
+from services.api.openapi_texts import DESCRIPTION, EVENT_KINDS, EVENT_MODELS, PATH_TEXTS, TAGS
 from services.api.operations import (
     EVENTS_TYPE,
     JSON_TYPE,
@@ -133,8 +133,18 @@ def _query_parameters(one: Operation, models: Models) -> list[Json]:
 
 def _query_parameter(name: str, schema: Json, is_required: bool) -> Json:
     text = schema.pop("description", "")
+    schema = _without_null(schema)
     told = {"name": name, "in": "query", "required": is_required, "schema": schema}
     return {**told, "description": text} if text else told
+
+
+def _without_null(schema: Json) -> Json:
+    """A query has no null: what may be absent is left out."""
+    kinds = [one for one in schema.get("anyOf", []) if one.get("type") != "null"]
+    if not kinds:
+        return schema
+    rest = {name: part for name, part in schema.items() if name not in ("anyOf", "default")}
+    return {**rest, **kinds[0]} if len(kinds) == 1 else {**rest, "anyOf": kinds}
 
 
 def _header_parameter(header: Header) -> Json:
@@ -226,6 +236,21 @@ def _content(answer: Answer, models: Models) -> Json:
     if answer.media_type == JSON_TYPE:
         return {"schema": {"type": "object"}}
     if answer.media_type == EVENTS_TYPE:
-        events = {"oneOf": [models.answer(event) for event in EVENT_MODELS]}
-        return {"schema": {"type": "string"}, "x-event-data": events}
+        return _events(models)
     return {"schema": {"type": "string"}} if answer.media_type.startswith("text/") else {}
+
+
+def _events(models: Models) -> Json:
+    """The schema is that of one event; what its data is, when it is read as JSON, stands beside."""
+    data = {"oneOf": [models.answer(event) for event in EVENT_MODELS]}
+    event: Json = {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string", "description": "Send it as Last-Event-ID to go on after it."},
+            "event": {"type": "string", "enum": list(EVENT_KINDS)},
+            "data": {"type": "string", "contentMediaType": JSON_TYPE},
+            "retry": {"type": ["string", "integer"], "description": "Milliseconds."},
+        },
+        "required": ["event", "data"],
+    }
+    return {"schema": event, "x-event-data": data}

@@ -54,3 +54,8 @@ EVENT_MODELS: tuple[type[BaseModel], ...] = (
     CommandRejected,
     Gone,
 )
+# `reset`: the position is not known any more, and the whole present state follows.
+EVENT_KINDS = (
+    "NodeStatusChanged", "InstanceStatusChanged", "NodeGone", "InstanceGone",
+    "CommandAccepted", "CommandRejected", "reset",
+)  # fmt: skip

@@ -29,13 +29,16 @@ PATH_PARAMETERS: dict[str, TypeAdapter[Any]] = {
     "sha256": TypeAdapter(Digest),
     "id": TypeAdapter(UUID),
 }
-# What any operation may answer beside its own problems.
+# What any operation may answer beside its own problems; some of it the gateway before the api.
 PROBLEMS_ANYWHERE = (
     "bad-request",
     "cross-origin",
     "unknown-host",
+    "uri-too-long",
     "invalid-field",
+    "headers-too-large",
     "internal-error",
+    "api-unavailable",
 )
 # What an operation with a JSON body may answer, too.
 PROBLEMS_OF_BODIES = (

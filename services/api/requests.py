@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,11 +11,12 @@ from aiohttp import web
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from schemas.commands import invalid_field
-from schemas.http import BODY_BYTES_MAX, PROJECT_HEADER
+from schemas.http import PROJECT_HEADER
 from schemas.ids import DEFAULT_PROJECT, ProjectName
 from services.api.operations import JSON_TYPE, PATH_PARAMETERS, Call, Next, Operation, Query
-from services.api.problems import ApiProblem
+from services.api.problems import OPERATION, ApiProblem
 
+JSON_BYTES_MAX = 4 * 1024 * 1024  # Every command and list that may be sent fits in it.
 NO_BODY_BYTES_MAX = 1024  # Of a body where none is taken: enough to see that it says nothing.
 T = TypeVar("T")
 _PROJECT: TypeAdapter[str] = TypeAdapter(ProjectName)
@@ -24,6 +26,7 @@ def answering(operation: Operation, body_seconds_max: float) -> Next:
     """The aiohttp handler of an operation."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
+        request[OPERATION] = operation.id
         call = Call(
             request=request,
             project=_project(request),
@@ -97,8 +100,30 @@ async def _body(request: web.Request, operation: Operation, seconds_max: float) 
             f"{request.content_type} is not taken here",
             remedy=f"send JSON with Content-Type: {JSON_TYPE}",
         )
-    data = await read_within(request, BODY_BYTES_MAX, seconds_max)
-    return _checked(lambda: model.model_validate_json(data), "body")
+    data = await read_within(request, JSON_BYTES_MAX, seconds_max)
+    return parsed(model, data)
+
+
+def parsed(model: type[BaseModel], data: bytes) -> BaseModel:
+    """The body, or a problem that names the field."""
+    return _checked(lambda: _parsed(model, data), "body")
+
+
+def _parsed(model: type[BaseModel], data: bytes) -> BaseModel:
+    """What the document says and no more: a text is no number. As in JSON, 3.0 is an integer."""
+    try:
+        return model.model_validate_json(data, strict=True)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        if not any(one["type"] == "int_type" and type(one["input"]) is float for one in faults):
+            raise
+    plain = json.dumps(json.loads(data, parse_float=_whole_if_it_is))
+    return model.model_validate_json(plain, strict=True)
+
+
+def _whole_if_it_is(text: str) -> float | int:
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 async def read_within(request: web.Request, bytes_max: int, seconds_max: float) -> bytes:

@@ -1,0 +1,59 @@
+"""The api and two nodes of one checkpoint do what their documents say, case after case."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks.door_contracts import (
+    CASES,
+    NODES,
+    OVERRIDES,
+    VICTIM,
+    Contracts,
+    checked,
+    contracts,
+    serving,
+)
+
+pytestmark = pytest.mark.timeout(120)
+EXAMPLES = 3
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[str]:
+    with serving() as origin:
+        yield origin
+
+
+def told(found: Contracts) -> str:
+    return "\n".join(found.failures)
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_node_takes_and_answers_what_its_document_says(gateway: str, node: str) -> None:
+    found = checked(f"{gateway}/v1/nodes/{node}/openapi.json", EXAMPLES, seed=1, overrides={})
+
+    assert found.failures == [], told(found)
+    assert found.cases > 10
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_the_api_takes_and_answers_what_its_document_says(gateway: str) -> None:
+    """Once with names that nobody has, and once with a node that is there."""
+    for overrides in (OVERRIDES, {**OVERRIDES, "path.node": VICTIM}):
+        found = checked(f"{gateway}/openapi.json", EXAMPLES, seed=1, overrides=overrides)
+
+        assert found.failures == [], told(found)
+        assert found.cases > 500
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+def test_thousands_of_cases_find_nothing(gateway: str) -> None:
+    found = contracts(gateway, CASES, seed=2)
+
+    assert found.failures == [], told(found)
+    assert found.cases >= CASES
