@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
-from schemas.commands import DeployNode
+from schemas.commands import AnyCommand, DeployNode, parse_command
 from schemas.decisions import decide
 from schemas.instances import Instance
 from schemas.nodes import Node
@@ -33,6 +33,18 @@ def a_spec(**changes: Any) -> NodeSpec:
 
 def a_deploy(name: str = "digits", *, number: int = 1, **spec: Any) -> DeployNode:
     return DeployNode(id=an_id(number), node=name, spec=a_spec(**spec))
+
+
+def a_command(kind: str, *, number: int = 7, **fields: Any) -> AnyCommand:
+    return parse_command({"kind": kind, "id": str(an_id(number)), "node": "digits", **fields})
+
+
+def decided(node: Node | None, *commands: AnyCommand) -> Node:
+    """The node after the commands, all at NOON."""
+    for command in commands:
+        node = decide(node, command, NOON)
+    assert node is not None
+    return node
 
 
 def a_node(name: str = "digits", **spec: Any) -> Node:
