@@ -87,6 +87,8 @@ class Http:
         request = self._request(ask, headers_of(ask, self._headers), timeout)
         try:
             response = self._opened().send(request, stream=True)
+        except httpx2.ReadTimeout as error:
+            raise Silent(self.url, told(error)) from error
         except httpx2.TransportError as error:
             raise ServerUnreachable(self.url, told(error)) from error
         stream = Stream(response, self.url)
