@@ -19,7 +19,7 @@ from schemas.errors import (
     StaleGeneration,
     UnknownNode,
 )
-from schemas.nodes import RECENT_COMMANDS_MAX, Node
+from schemas.nodes import RECENT_COMMANDS_MAX
 from tests.builders import NOON, a_command, a_deploy, a_node, a_spec, after, an_id, decided
 
 
