@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from cellnode.launcher.places import UpFailed
 
 ASK_SECONDS_MAX = 3.0
-KAFKA_PORT, REDIS_PORT = 9092, 6379
+KAFKA_PORT, REDIS_PORT, PORT_MAX = 9092, 6379, 65535
 _API_VERSIONS = 18
 _CORRELATION = 0x43454C4C
 _ANSWER_BYTES_MAX = 1024 * 1024
@@ -40,9 +40,7 @@ async def check_kafka(addresses: str) -> None:
 
 async def check_redis(url: str) -> None:
     """UpFailed unless a Redis answers a PING there."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("redis", "rediss", "unix"):
-        raise UpFailed(f"--redis {url!r} is no URL; for example redis://127.0.0.1:6379/0")
+    parts = _redis_url(url)
     try:
         await _asked(lambda: _redis_streams(parts), lambda streams: _ping(streams, parts))
     except _REFUSALS as error:
@@ -50,6 +48,16 @@ async def check_redis(url: str) -> None:
             f"no Redis answers at {_without_password(parts)} ({_in_words(error)}). Start it, or "
             "name another: cellnode up --redis URL; without --redis one is started here"
         ) from None
+
+
+def _redis_url(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("redis", "rediss", "unix") and parts.port != 0:
+            return parts
+    except ValueError:
+        pass
+    raise UpFailed("--redis is no URL of a Redis; for example redis://127.0.0.1:6379/0")
 
 
 async def _asked(
@@ -109,6 +117,8 @@ def _host_and_port(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not host:
         return address, KAFKA_PORT
+    if not 0 < int(port) <= PORT_MAX:
+        raise ValueError(f"{port} is no port")
     return host.strip("[]"), int(port)
 
 
