@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from cellnode.events import Event
     from cellnode.files import deploy_file
     from cellnode.node import Node
-    from cellnode.pinning import NotPinned, NotUploaded, Pin, Skipped, pin
+    from cellnode.pin_gathering import Skipped
+    from cellnode.pinning import NotPinned, NotUploaded, Pin, pin
     from cellnode.store import Store
 
 # What is imported when it is first asked for, so that `import cellnode` costs next to nothing.
@@ -71,7 +72,8 @@ _FOUND_IN = {
     "cellnode.events": ("Event",),
     "cellnode.files": ("deploy_file",),
     "cellnode.node": ("Node",),
-    "cellnode.pinning": ("NotPinned", "NotUploaded", "Pin", "Skipped", "pin"),
+    "cellnode.pin_gathering": ("Skipped",),
+    "cellnode.pinning": ("NotPinned", "NotUploaded", "Pin", "pin"),
     "cellnode.store": ("Store",),
 }
 _MODULES = {name: module for module, names in _FOUND_IN.items() for name in names}

@@ -6,9 +6,7 @@ import datetime
 import getpass
 import os
 import platform
-import re
 import sys
-import types
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -17,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from cellnode.errors import PinError
 from cellnode.pin_check import check_loads
-from cellnode.pin_culprits import path_to_culprit
+from cellnode.pin_gathering import Gathered, Skipped, Wanted, gather
 from cellnode.pin_packages import packages_of
-from cellnode.pin_pickling import Namespace, Pickled, pickled, together
+from cellnode.pin_pickling import Namespace, pickled, together
 from cellnode.pin_schemas import schema_of
 from cellnode.store import Store, canonical_json
 
@@ -31,9 +28,6 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 SCHEMA_BYTES_MAX = 16 * 1024
-VARIABLE_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
-# What IPython keeps in a notebook's namespace for itself.
-_NOTEBOOK_PATTERN = re.compile(r"(_+|_i{1,3}|_[iod]h|_i?\d+|In|Out|exit|quit|get_ipython)\Z")
 
 
 class NotPinned(UserWarning):
@@ -42,15 +36,6 @@ class NotPinned(UserWarning):
 
 class NotUploaded(UserWarning):
     """The pin is in the local store only: a server answers, but did not take it."""
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A variable that is not in the checkpoint: where in it the trouble lies, and what it is."""
-
-    variable: str
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -110,7 +95,7 @@ def pin(
         namespace = sys._getframe(1).f_globals
     if project is None:
         project = client.project if client else os.environ.get("CELLNODE_PROJECT") or "default"
-    made = _pinned(Store(store), (project, name), _Wanted(namespace, variables, tuple(also), check))
+    made = _pinned(Store(store), (project, name), Wanted(namespace, variables, tuple(also), check))
     for skipped in made.skipped:
         warnings.warn(f"{skipped.path}: {skipped.reason}", NotPinned, stacklevel=2)
     if upload is False or (upload is None and store is not None and client is None):
@@ -120,20 +105,10 @@ def pin(
     return replace(made, uploaded=uploaded(made, client, on_upload, is_must=bool(upload)))
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """What shall be pinned, and whether it is loaded once."""
-
-    namespace: Namespace
-    variables: Iterable[str] | None
-    also: tuple[str, ...]
-    check: bool
-
-
-def _pinned(where: Store, named: tuple[str, str], wanted: _Wanted) -> Pin:
+def _pinned(where: Store, named: tuple[str, str], wanted: Wanted) -> Pin:
     """Into the local store."""
     where.pin_path(*named)  # A wrong name is refused before the work, not after it.
-    gathered = _gather(wanted)
+    gathered = gather(wanted)
     digest, manifest, written = _write(where, gathered)
     if wanted.check:
         check_loads(where.directory, digest)
@@ -143,105 +118,7 @@ def _pinned(where: Store, named: tuple[str, str], wanted: _Wanted) -> Pin:
     return Pin(name, project, digest, manifest, skipped, written, where.directory)
 
 
-class _Gathered:
-    """What goes into a checkpoint."""
-
-    def __init__(self, namespace: Namespace) -> None:
-        self.namespace = namespace
-        self.pickles: dict[str, Pickled] = {}
-        self.modules: dict[str, str] = {}  # Bound name to module.
-        self.skipped: list[Skipped] = []
-
-    def take(self, name: str) -> None:
-        value = self.namespace[name]
-        if issubclass(type(value), types.ModuleType):
-            self.modules[name] = value.__name__
-            return
-        try:
-            if not VARIABLE_PATTERN.match(name):
-                raise PinError("only names of ASCII letters, digits and _ can be pinned")
-            self.pickles[name] = pickled(self.namespace, (name,))
-        except Exception as error:
-            path = self._path_to_culprit(name, value)
-            reason = f"{type(error).__name__}: {error}"[:500]
-            self.skipped.append(Skipped(name, path, reason))
-
-    def _path_to_culprit(self, name: str, value: Any) -> str:
-        try:
-            return path_to_culprit(name, value, self._is_picklable)
-        except Exception:
-            return name  # Its own code fails when it is looked into.
-
-    def _is_picklable(self, value: Any) -> bool:
-        try:
-            pickled({**self.namespace, "value": value}, ("value",))
-        except Exception:
-            return False
-        return True
-
-
-def _gather(wanted: _Wanted) -> _Gathered:
-    gathered, variables = _Gathered(wanted.namespace), wanted.variables
-    if variables is None:
-        for name in sorted(_visible(wanted.namespace)):
-            gathered.take(name)
-        return gathered
-    named = [variables] if isinstance(variables, str) else list(variables)
-    _take_with_needs(gathered, [*named, *wanted.also])
-    _refuse_skipped(gathered, named)
-    return gathered
-
-
-def _visible(namespace: Namespace) -> list[str]:
-    shell = namespace["get_ipython"]() if callable(namespace.get("get_ipython")) else None
-    hidden = getattr(shell, "user_ns_hidden", ())
-    return [
-        name
-        for name, value in list(namespace.items())
-        if not name.startswith("__")
-        and name not in hidden
-        and not _NOTEBOOK_PATTERN.match(name)
-        and not _is_ours(value)
-    ]
-
-
-def _is_ours(value: Any) -> bool:
-    """The notebook's `import cellnode` is no part of its state; instances have no cellnode."""
-    # Not isinstance: that asks the value, and a proxy of nothing raises.
-    kind = type(value)
-    if issubclass(kind, types.ModuleType):
-        module = value.__name__
-    else:
-        module = (value if issubclass(kind, type | types.FunctionType) else kind).__module__
-    return str(module).partition(".")[0] == "cellnode"
-
-
-def _take_with_needs(gathered: _Gathered, wanted: list[str]) -> None:
-    """Functions are useless without the variables that they read."""
-    missing = [name for name in wanted if name not in gathered.namespace]
-    if missing:
-        raise PinError(f"there is no variable {', '.join(missing)}")
-    seen: set[str] = set()
-    todo = list(wanted)
-    while todo:
-        name = todo.pop()
-        if name not in seen:
-            seen.add(name)
-            gathered.take(name)
-            needs = gathered.pickles[name].needs if name in gathered.pickles else set()
-            todo.extend(needs)
-
-
-def _refuse_skipped(gathered: _Gathered, wanted: list[str]) -> None:
-    for skipped in gathered.skipped:
-        if skipped.variable in wanted:
-            raise PinError(
-                f"{skipped.path} cannot be pinned ({skipped.reason}); "
-                f"leave {skipped.variable} out, or make it anew in the cell"
-            )
-
-
-def _write(store: Store, gathered: _Gathered) -> tuple[str, dict[str, Any], int]:
+def _write(store: Store, gathered: Gathered) -> tuple[str, dict[str, Any], int]:
     """Groups into blobs, their list into the manifest."""
     groups: list[dict[str, Any]] = []
     variables: list[dict[str, Any]] = []
@@ -267,7 +144,7 @@ def _write(store: Store, gathered: _Gathered) -> tuple[str, dict[str, Any], int]
     return store.put_checkpoint(manifest), manifest, written
 
 
-def _variable(gathered: _Gathered, name: str, group: int) -> dict[str, Any]:
+def _variable(gathered: Gathered, name: str, group: int) -> dict[str, Any]:
     value = gathered.namespace[name]
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
     schema = schema_of(value)

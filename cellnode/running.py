@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from cellnode.errors import FileFailed, PinError
-from cellnode.pinning import Pin, Skipped
+from cellnode.pin_gathering import Skipped
+from cellnode.pinning import Pin
 from cellnode.store import Store
 
 TAIL_LINES = 20  # Of the output, told when the process ended without a word.
