@@ -28,7 +28,7 @@ def row_of(node: NodeView) -> list[Cell]:
         node.spec.instance_type,
         f"{node.cost.units_per_hour:g}",
         words.age(node.created_at),
-        "" if status_of(node) in FINE else cause_of(node),
+        "" if status_of(node) in (*FINE, "SUSPENDED") else cause_of(node),
     ]
 
 
@@ -90,6 +90,9 @@ def facts(node: NodeView, url: str) -> Iterator[tuple[str, str]]:
 
 
 def cost_sentence(each: float, in_all: float) -> str:
+    """What an hour costs; a suspended node costs nothing."""
+    if not in_all:
+        return f"nothing while it is suspended; else {words.units(each)} an hour each"
     return f"{words.units(each)} an hour each, {in_all:g} in all, also while it is idle"
 
 

@@ -58,6 +58,7 @@ class Progress:
     ) -> None:
         self._is_over = True
         if self._live is not None:
+            self._live.transient = kind is not None and self.view is None  # Nothing to keep.
             self._live.stop()
         if kind is KeyboardInterrupt:
             sys.stderr.write("cellnode: interrupted; what was asked for goes on\n")

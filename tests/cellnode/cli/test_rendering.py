@@ -55,6 +55,14 @@ def test_a_node_that_nobody_has_looked_at_is_just_made() -> None:
     assert "CREATED" in shown(node)
 
 
+def test_a_suspended_node_costs_nothing() -> None:
+    cost = {"instance_type": "small", "units_per_hour_each": 1.0, "units_per_hour": 0.0}
+    node = samples.node(cost=cost, status=samples.status("SUSPENDED", healthy=0), instances=[])
+
+    assert "costs       nothing while it is suspended; else 1 unit an hour each" in shown(node)
+    assert row(node)[4:] == ["0", row(node)[5], ""]
+
+
 def test_a_page_tells_what_is_wanted_what_is_and_what_was() -> None:
     text = shown(samples.in_trouble())
 
