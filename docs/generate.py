@@ -31,7 +31,7 @@ from services.chassis.settings import SHARED, Settings
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
 GOLDEN = ROOT / "tests" / "schemas" / "golden"
-SERVICES = ("provisioner", "health", "gateway", "embedded")
+SERVICES = ("provisioner", "health", "api", "gateway", "embedded")
 DAY_MS = 24 * 3600 * 1000
 
 COMMANDS: list[type[BaseModel]] = [

@@ -106,7 +106,7 @@ async def _finish(parts: Parts, runner: web.AppRunner) -> None:
 def application(parts: Parts, given: Iterable[Operation]) -> web.Application:
     """Routes from operations, with the one middleware around them."""
     guard = browser_guard(frozenset(parts.settings.hosts.replace(",", " ").split()))
-    made = web.Application(middlewares=[problem_middleware(parts.clock), guard])
+    made = web.Application(middlewares=[problem_middleware(parts.clock, parts.measures), guard])
     made.on_response_prepare.append(add_request_id)
     process = parts.process
     made.add_routes(operator_routes(process.readiness, process.metrics))

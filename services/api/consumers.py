@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from schemas.errors import BusUnavailable
 from schemas.topics import Topic
 from services.api.event_log import OUTCOME, EventLog, StatusMark
+from services.api.measures import Measures
 from services.api.outcomes import Outcomes, outcome_key
+from services.api.positions import sources_of
 from services.api.settings import ApiSettings
 from services.chassis.bus_records import RawRecord
 from services.chassis.process import Process
@@ -26,14 +28,16 @@ log = logger("api.consumers")
 class News:
     """The fold of both topics, the latest events, and the outcomes."""
 
-    def __init__(self, process: Process[ApiSettings]) -> None:
+    def __init__(self, process: Process[ApiSettings], measures: Measures) -> None:
         settings = process.settings
         self._process = process
         self._read = process.readiness.require(READ)
         self._partitions = range(settings.cellnode_partitions)
         self.tables = Tables(process, _specs(settings), bury=_passed_over)
         self.events = EventLog(
-            events_max=settings.events_kept_max, bytes_max=settings.events_bytes_max
+            events_max=settings.events_kept_max,
+            bytes_max=settings.events_bytes_max,
+            counted=lambda kind: measures.events.labels(kind).inc(),
         )
         self.outcomes = Outcomes(self.tables)
         self.tables.listen_from_start(self.events.heard)
@@ -57,8 +61,13 @@ class News:
                     log.warning("events not read yet", error=str(error))
                     await self._process.clock.sleep(1.0)
                 else:
+                    self._begun()
                     self._read.met()
             yield
+
+    def _begun(self) -> None:
+        for source in sources_of(self._partitions):
+            self.events.began_at(source, self.tables.fold(*source).began_at)
 
 
 def _specs(settings: ApiSettings) -> tuple[TableSpec, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -63,9 +63,12 @@ class EventLog:
     Every partition has its own order; `positions` tells how far each was read.
     """
 
-    def __init__(self, *, events_max: int, bytes_max: int) -> None:
+    def __init__(
+        self, *, events_max: int, bytes_max: int, counted: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._events_max, self._bytes_max = events_max, bytes_max
         self._events: dict[int, Event] = {}
+        self._counted = counted
         self._bytes = 0
         self._known: dict[str, StatusMark] = {}
         self._outcomes: dict[UUID, None] = {}
@@ -87,6 +90,10 @@ class EventLog:
         elif batch.is_rebuilt:
             self._begin_anew(source, batch)
         self.wake()
+
+    def began_at(self, source: Source, offset: int) -> None:
+        """What lay before this offset was gone before anything was read."""
+        self.forgotten[source] = max(offset, self.forgotten.get(source, 0))
 
     def between(self, start: int, end: int) -> Iterator[Event]:
         """Events by number; those that were forgotten meanwhile are left out."""
@@ -121,6 +128,7 @@ class EventLog:
         self.forgotten = {one: known.next_offset for one, known in self.positions.items()}
 
     def _append(self, event: Event) -> None:
+        self._counted(event.kind)
         self._events[self.next] = event
         self.next += 1
         self._bytes += len(event.data) + EVENT_OVERHEAD_BYTES

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.api.consumers import News
+from services.api.measures import Measures
 from services.api.projection import Projection
 from services.api.publishing import Publishing
 from services.api.settings import ApiSettings
@@ -30,6 +31,7 @@ class Parts:
     publishing: Publishing
     waiting: Waiting
     streams: Streams
+    measures: Measures
 
     @property
     def settings(self) -> ApiSettings:
@@ -43,11 +45,12 @@ class Parts:
 def parts_of(process: Process[ApiSettings], redis: Redis, store: Store) -> Parts:
     """Made, and connected to nothing yet."""
     settings, clock = process.settings, process.clock
-    bus, news = Bus(process), News(process)
+    measures = Measures(process.metrics)
+    bus, news = Bus(process), News(process, measures)
     partitions, timeout = settings.cellnode_partitions, settings.redis_timeout_seconds
     projection = Projection(redis, partitions, timeout_seconds=timeout)
     connection = process.readiness.require("bus")
-    publishing = Publishing(bus, news.outcomes, connection, clock)
+    publishing = Publishing(bus, news.outcomes, connection, measures, clock=clock)
     waiting = Waiting(
         publishing,
         news.outcomes,
@@ -57,4 +60,8 @@ def parts_of(process: Process[ApiSettings], redis: Redis, store: Store) -> Parts
         clock=clock,
     )
     streams = Streams(news.events, settings.streams_max)
-    return Parts(process, bus, redis, store, projection, news, publishing, waiting, streams)
+    measures.streams.set_function(lambda: streams.count)
+    measures.waits.set_function(lambda: waiting.count)
+    return Parts(
+        process, bus, redis, store, projection, news, publishing, waiting, streams, measures
+    )

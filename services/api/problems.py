@@ -12,10 +12,12 @@ from aiohttp import hdrs, web
 from schemas.errors import BusUnavailable, DomainError, Error, StoreUnavailable
 from schemas.http import PROBLEM_TYPE, PROBLEMS, REQUEST_ID_HEADER, problem_type
 from schemas.views import ProblemView
+from services.api.measures import NOTHING, Measures
 from services.chassis.clock import Clock
 from services.chassis.telemetry import bound, logger, span, trace_headers
 
 REQUEST_ID = web.RequestKey("request_id", str)
+OPERATION = web.RequestKey("operation", str)  # Its id, where the path has one.
 RETRY_AFTER_SECONDS = 1
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _CODES_OF_HTTP = {
@@ -101,11 +103,18 @@ def request_id_of(request: web.Request) -> str:
     return request[REQUEST_ID]
 
 
-def problem_middleware(clock: Clock) -> Any:
+def problem_middleware(clock: Clock, measures: Measures) -> Any:
     """Around everything: the request's id and trace, and the answer to whatever is raised."""
 
     @web.middleware
     async def middle(request: web.Request, handler: Next) -> web.StreamResponse:
+        begun = clock.monotonic()
+        answer = await answered(request, handler)
+        seconds = clock.monotonic() - begun if isinstance(answer, web.Response) else None
+        measures.answered(request.get(OPERATION) or NOTHING, answer.status, seconds)
+        return answer
+
+    async def answered(request: web.Request, handler: Next) -> web.StreamResponse:
         request_id = request[REQUEST_ID] = _given_id(request) or clock.token()
         with span("api.request", _trace_of(request)), bound(request_id=request_id):
             try:

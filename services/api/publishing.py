@@ -10,12 +10,14 @@ from schemas.commands import Command
 from schemas.errors import BusUnavailable, DomainError
 from schemas.events import CommandRejected
 from services.api.event_log import Outcome
+from services.api.measures import Measures
 from services.api.operations import Call, Header
 from services.api.outcomes import Outcomes
 from services.api.problems import ApiProblem
 from services.chassis.bus import Bus
 from services.chassis.clock import Clock
 from services.chassis.readiness import Condition
+from services.chassis.telemetry import logger
 
 IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, ACTOR = (
     "Idempotency-Key",
@@ -28,6 +30,8 @@ ACTOR_PATTERN = r"^[\x20-\x7e]{0,256}$"
 GENERATION_PATTERN = r'^"[1-9][0-9]{0,17}"$'
 # Commands of keys are made in it; it never changes, or repeats would be taken for new ones.
 KEYS = UUID("8f5cbdc4-6d0b-5f8c-9d5e-2f0d3c1a7b64")
+
+log = logger("api.publishing")
 
 HEADERS = (
     Header(
@@ -51,10 +55,19 @@ HEADERS_OF_APPLY = (
 class Publishing:
     """Makes commands of calls, and sends them."""
 
-    def __init__(self, bus: Bus, outcomes: Outcomes, connected: Condition, clock: Clock) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        outcomes: Outcomes,
+        connected: Condition,
+        measures: Measures,
+        *,
+        clock: Clock,
+    ) -> None:
         self._bus = bus
         self._outcomes = outcomes
         self._connected = connected
+        self._measures = measures
         self._clock = clock
 
     def asked(self, call: Call[Any, Any]) -> dict[str, Any]:
@@ -95,6 +108,9 @@ class Publishing:
         except DomainError as error:  # More than a record may hold.
             raise ApiProblem("request-too-large", error.sentence, command=command.id) from None
         self._outcomes.published(command)
+        kind = getattr(command, "kind", "")
+        self._measures.commands.labels(kind).inc()
+        log.info("command published", kind=kind, place=command.place, command=str(command.id))
 
 
 def rejection(outcome: CommandRejected) -> ApiProblem:

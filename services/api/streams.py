@@ -133,23 +133,23 @@ class Streams:
     def __init__(self, log: EventLog, streams_max: int) -> None:
         self._log = log
         self._max = streams_max
-        self._count = 0
+        self.count = 0
         self.is_stopping = False
 
     @contextmanager
     def one_more(self) -> Iterator[None]:
         """If there may be."""
-        if self._count >= self._max or self.is_stopping:
+        if self.count >= self._max or self.is_stopping:
             raise ApiProblem(
                 "too-many-streams",
-                f"{self._count} streams of events are open",
+                f"{self.count} streams of events are open",
                 remedy="close one, or connect again later",
             )
-        self._count += 1
+        self.count += 1
         try:
             yield
         finally:
-            self._count -= 1
+            self.count -= 1
 
     def stop(self) -> None:
         """All end after what they have said."""

@@ -46,7 +46,7 @@ class Waiting:
         self._projection = projection
         self._types = types
         self._clock = clock
-        self._waits = 0
+        self.count = 0
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -101,15 +101,15 @@ class Waiting:
     @contextmanager
     def counted(self) -> Iterator[None]:
         """One more that waits, if there may be."""
-        if self._waits >= WAITS_MAX:
+        if self.count >= WAITS_MAX:
             raise ApiProblem(
                 "too-many-streams", f"{WAITS_MAX} requests wait already", remedy="ask without wait"
             )
-        self._waits += 1
+        self.count += 1
         try:
             yield
         finally:
-            self._waits -= 1
+            self.count -= 1
 
     async def _outcome(self, command: Command, seconds: float) -> Outcome:
         with self._outcomes.expected(command) as expected:

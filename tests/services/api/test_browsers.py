@@ -6,8 +6,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from services.api.browsers import browser_guard
+from services.api.measures import Measures
 from services.api.problems import problem_middleware
 from services.chassis.clock import SYSTEM_CLOCK
+from services.chassis.metrics import Metrics
 
 DONE: list[str] = []
 
@@ -18,7 +20,9 @@ async def asked(headers: dict[str, str], path: str = "/v1/nodes", hosts: str = "
         return web.Response()
 
     guard = browser_guard(frozenset(hosts.split()))
-    application = web.Application(middlewares=[problem_middleware(SYSTEM_CLOCK), guard])
+    application = web.Application(
+        middlewares=[problem_middleware(SYSTEM_CLOCK, Measures(Metrics("api"))), guard]
+    )
     application.router.add_route("*", "/{any:.*}", done)
     DONE.clear()
     async with TestClient(TestServer(application)) as client:

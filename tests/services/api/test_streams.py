@@ -91,12 +91,13 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_holds_nobody_up(
         stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stuck.connect((host, int(port)))
         stuck.sendall(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        await asyncio.sleep(0.2)
+        await until_open(world, 1)
         async with listening(world.client) as listener:
             for n in range(40):
                 await teller.put(a_status(f"n{n}", padding=200_000))
             await listener.heard("n39 HEALTHY")
             assert len(listener.events) == 40
+        await until_open(world, 0)
         stuck.setblocking(False)
         heard = bytearray()
         await eventually(lambda: has_ended(stuck, heard))
@@ -111,11 +112,8 @@ async def test_no_more_streams_are_opened_than_may_be(world: World) -> None:
     ):
         reply = await world.client.get("/v1/events")
         assert (reply.status, reply.code) == (503, "too-many-streams")
-    for _ in range(200):
-        if (await world.client.get("/v1/events?follow=false")).status == 200:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("the streams that were left still count")
+    await until_open(world, 0)
+    assert (await world.client.get("/v1/events?follow=false")).status == 200
 
 
 async def test_a_quiet_stream_is_kept_alive(world: World, teller: Teller) -> None:
@@ -135,6 +133,16 @@ async def test_history_is_what_is_kept(world: World, teller: Teller) -> None:
         await listener.heard("last HEALTHY")
     whole = await history(world.client)
     assert (len(whole.events), whole.words[-1]) == (KEPT, "last HEALTHY")
+
+
+async def until_open(world: World, streams: int) -> None:
+    """As the metrics tell how many are open."""
+    line = f"cellnode_api_event_streams {streams:.1f}"
+    for _ in range(1_000):
+        if line in (await world.client.get("/metrics")).body.decode():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"never {streams} open streams")
 
 
 def has_ended(connection: socket.socket, heard: bytearray) -> bool:
