@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 REMEDY = "no browser on PATH: apt-get install chromium"
@@ -41,7 +41,12 @@ def tab(browser: Browser) -> Iterator[Page]:
     page.set_default_timeout(LOOK_MS_MAX)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+    page.on("console", lambda said: faults.append(said.text) if _is_fault(said) else None)
     yield page
     context.close()
     assert faults == [], "the page reported faults"
+
+
+def _is_fault(said: ConsoleMessage) -> bool:
+    """An answer that is a problem is none of the page's."""
+    return said.type == "error" and not said.text.startswith("Failed to load resource")
