@@ -7,20 +7,23 @@ acknowledged before it, so nothing is ever kept without what it followed from.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from schemas.topics import Topic
 from services.chassis.bus_records import RawRecord
 from services.chassis.telemetry import logger
 from services.embedded.journal_bus import JournalBus
 from services.embedded.journal_file import JournalFile
 from services.embedded.journal_records import decode, encode, ended
 from services.embedded.journal_restore import Host, brought_back, nodes_in
-from services.embedded.journal_state import JournalState
+from services.embedded.journal_state import JournalState, size_of
 
 COMPACT_BYTES_MIN = 8 * 1024 * 1024  # A smaller file is not worth writing anew.
 COMPACT_SHARE = 4  # Nor is one that is not so many times as large as what it says.
+BROKER_BYTES_MAX = 5 * 1024 * 1024  # Of one partition: older records it forgets.
 SNAPSHOT_RECORDS = 500  # In one frame.
 TRY_AGAIN_SECONDS = 1.0  # After the disk refused.
 
@@ -53,12 +56,14 @@ class Journal:
         unknown = sum(_applied(before, frame) for frame in found.frames)
         records = list(brought_back(before, host, partitions))
         self._bus.publish(records)
+        self._apply(one for one in records if one.topic != Topic.COMMANDS.value)
         self._apply(self._bus.cut().records)
         self._write_anew()
         damaged = found.damaged_bytes + unknown
         log.info("journal read", nodes=nodes_in(records), records=len(records), damaged=damaged)
         if not self._is_behind:
-            self._told.well(_greeting(nodes_in(records), damaged, self._file.path))
+            said = [_back(nodes_in(records)), _damage(damaged, self._file.path)]
+            self._told.well("; ".join(one for one in (*said, _too_much(records)) if one))
 
     def record(self) -> None:
         """Until `stop`, and then all that was acknowledged before it."""
@@ -142,12 +147,28 @@ def _applied(state: JournalState, frame: bytes) -> int:
     return 0
 
 
-def _greeting(nodes: int, damaged_bytes: int, path: Path) -> str:
-    said = [f"{nodes} node{'s' * (nodes != 1)} brought back"] if nodes else []
-    if damaged_bytes:
-        aside = path.with_suffix(".damaged")
-        said.append(
-            f"{damaged_bytes} bytes of the journal are damaged and were passed over; "
-            f"the latest changes may be missing. The file as it was: {aside}"
-        )
-    return "; ".join(said)
+def _back(nodes: int) -> str:
+    return f"{nodes} node{'s' * (nodes != 1)} brought back" if nodes else ""
+
+
+def _damage(damaged_bytes: int, path: Path) -> str:
+    if not damaged_bytes:
+        return ""
+    return (
+        f"{damaged_bytes} bytes of the journal are damaged and were passed over; the latest "
+        f"changes may be missing. The file as it was: {path.with_suffix('.damaged')}"
+    )
+
+
+def _too_much(records: Iterable[RawRecord]) -> str:
+    """The file keeps it all the same; but who reads the bus now finds only the newest of it."""
+    sizes: Counter[str] = Counter()
+    for one in records:
+        sizes[f"{one.topic}/{one.partition}"] += size_of(one)
+    full = [place for place, size in sizes.items() if size > BROKER_BYTES_MAX]
+    if not full:
+        return ""
+    return (
+        f"{', '.join(sorted(full))} hold more than the {BROKER_BYTES_MAX >> 20} MiB that the "
+        "embedded broker keeps of a partition, so nodes are missing; use cellnode up --kafka"
+    )

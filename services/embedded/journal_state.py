@@ -57,14 +57,14 @@ class Part:
         if not wins(order, known[0] if known else None, self.term):
             return
         if known is not None:
-            self.bytes -= _size(self.entries.pop(key)[1])
+            self.bytes -= size_of(self.entries.pop(key)[1])
         if raw.value is None:
             return
         self.entries[key] = (order, raw)
-        self.bytes += _size(raw)
+        self.bytes += size_of(raw)
         while self.is_log and self.bytes > LOG_BYTES_MAX and len(self.entries) > 1:
             _, (_, oldest) = self.entries.popitem(last=False)
-            self.bytes -= _size(oldest)
+            self.bytes -= size_of(oldest)
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Commands:
         if raw.offset < self.decided_until:
             return
         self.waiting[raw.offset] = raw
-        self.bytes += _size(raw)
+        self.bytes += size_of(raw)
         while self.bytes > LOG_BYTES_MAX and len(self.waiting) > 1:
             self._drop(next(iter(self.waiting)))
 
@@ -89,7 +89,7 @@ class Commands:
             self._drop(offset)
 
     def _drop(self, offset: int) -> None:
-        self.bytes -= _size(self.waiting.pop(offset))
+        self.bytes -= size_of(self.waiting.pop(offset))
 
 
 class JournalState:
@@ -170,5 +170,6 @@ def body_of(raw: RawRecord) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _size(raw: RawRecord) -> int:
+def size_of(raw: RawRecord) -> int:
+    """About what the broker needs for it."""
     return RECORD_OVERHEAD_BYTES + len(raw.key or b"") + len(raw.value or b"")

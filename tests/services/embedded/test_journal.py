@@ -190,6 +190,20 @@ def test_a_damaged_journal_is_told_and_what_is_whole_comes_back(tmp_path: Path) 
     assert (tmp_path / "records.damaged").exists()
 
 
+def test_more_than_the_broker_can_hold_is_told_and_stays_in_the_journal(tmp_path: Path) -> None:
+    count, big = 14, "x" * 900_000
+    with life(tmp_path) as first:
+        for n in range(count):
+            first.publish(node(f"n{n}", pad=big))
+            first.until(lambda n=n: len(first.on_disk()) == n + 1)  # type: ignore[misc]
+
+    with life(tmp_path) as second:
+        assert len(second.everything()) < count
+
+    assert "nodes are missing; use cellnode up --kafka" in second.told[0]
+    assert len(second.on_disk()) == count
+
+
 def test_a_thousand_nodes_come_back_in_a_moment(tmp_path: Path) -> None:
     with life(tmp_path) as first:
         first.publish(*(node(f"n{n}", spec={"cell": "x" * 1_000}) for n in range(1_000)))
