@@ -122,17 +122,21 @@ def test_a_folder_of_the_user_with_our_name_stays_the_users(
     assert run(python, "-c", program, cwd=desk).strip() == "user"
 
 
-def test_a_notebook_needs_nothing_but_the_wheel_and_cloudpickle(
+def test_a_notebook_gets_nothing_of_what_the_services_need(
     wheel: Path, constraints: Path, desk: Path
 ) -> None:
+    """Pin, client, command and types are there all the same."""
     light = install(wheel, "", constraints, desk / "light")
+    program = "import cellnode; cellnode.pin; cellnode.connect().node('a'); import cellnode.http"
 
     installed = run(uv(), "pip", "freeze", "--quiet", "--python", light, cwd=desk)
-    run(light, "-c", "import cellnode; cellnode.pin", cwd=desk)
+    run(light, "-c", program, cwd=desk)
+    run(light.parent / "cellnode", "--version", cwd=desk)
 
-    assert {re.split(r"[ =@]", line)[0] for line in installed.split("\n") if line} == {
-        "cellnode", "cloudpickle"
-    }  # fmt: skip
+    names = {re.split(r"[ =@]", line)[0] for line in installed.split("\n") if line}
+    assert {"cellnode", "cloudpickle", "httpx2"} <= names
+    assert names & {"aiohttp", "aiokafka", "confluent-kafka", "faststream", "pydantic"} == set()
+    assert list(light.parent.parent.rglob("cellnode/py.typed"))
 
 
 @pytest.fixture

@@ -136,6 +136,7 @@ def test_a_node_that_cannot_get_healthy_says_why_at_once(
     until("it is told later, too", lambda: "SyntaxError" in client.node(name).why())
 
 
+@pytest.mark.full
 def test_who_waits_too_long_gets_what_was_last_seen(
     client: Client, folder: Path, name: str
 ) -> None:
@@ -196,6 +197,7 @@ def test_what_a_node_prints_and_goes_through_can_be_read(
     assert kinds.count("NodeStatusChanged") >= 2
 
 
+@pytest.mark.full
 def test_a_deleted_node_is_gone_when_it_is_said(client: Client, folder: Path, name: str) -> None:
     node = client.deploy(name, pinned(client, x=1), cell="y = x", outputs="y")
 
