@@ -193,7 +193,7 @@ def test_what_a_node_prints_and_goes_through_can_be_read(
 
     until("the line is there", lambda: "seen 1" in [line.line for line in node.logs()])
     kinds = [event.kind for event in node.events()]
-    assert kinds[0] == "CommandAccepted"
+    assert "CommandAccepted" in kinds
     assert kinds.count("NodeStatusChanged") >= 2
 
 
