@@ -21,12 +21,19 @@ from services.chassis.bus_ownership import Gate, Ownership
 from services.chassis.bus_policy import Delivery
 from services.chassis.bus_producer import Line
 from services.chassis.bus_progress import watch_progress
-from services.chassis.bus_records import HOPS_HEADER, RawRecord, encoded, lenient, without
+from services.chassis.bus_records import (
+    HOPS_HEADER,
+    RawRecord,
+    encoded,
+    lenient,
+    messaging,
+    without,
+)
 from services.chassis.bus_topics import make_topics
 from services.chassis.endings import ended
 from services.chassis.process import Process
 from services.chassis.settings import Settings
-from services.chassis.telemetry import StructlogAdapter, logger, trace_headers
+from services.chassis.telemetry import StructlogAdapter, logger, span, trace_headers
 
 H = TypeVar("H", bound=Callable[..., Awaitable[None]])
 
@@ -129,14 +136,16 @@ class Bus:
 
     async def publish(self, message: Message) -> None:
         """Return once Kafka has acknowledged. The place picks the partition, in every topic."""
-        sending = self._broker.publish(
-            message.model_dump_json(by_alias=True).encode(),
-            message.topic.value,
-            key=message.key.encode(),
-            partition=self.partition_of(message.place),
-            headers=trace_headers(),
-        )
-        await self._line.within_deadline(sending, message.topic.value)
+        topic = message.topic.value
+        with span(f"send {topic}", told=messaging(topic, "send"), kind="producer"):
+            sending = self._broker.publish(
+                message.model_dump_json(by_alias=True).encode(),
+                topic,
+                key=message.key.encode(),
+                partition=self.partition_of(message.place),
+                headers=trace_headers(),
+            )
+            await self._line.within_deadline(sending, topic)
 
     async def publish_record(
         self,

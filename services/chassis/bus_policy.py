@@ -14,7 +14,7 @@ from schemas.errors import DomainError, TransientError
 from schemas.ids import DEFAULT_PROJECT, partition_of, place_of
 from schemas.messages import Message
 from services.chassis.bus_ownership import Gate
-from services.chassis.bus_records import HOPS_MAX, RawRecord, raw_record
+from services.chassis.bus_records import HOPS_MAX, RawRecord, messaging, raw_record
 from services.chassis.loops import retry
 from services.chassis.metrics import Metrics
 from services.chassis.process import Process
@@ -78,7 +78,9 @@ class Delivery:
         try:
             place = {"topic": raw.topic, "partition": raw.partition, "offset": raw.offset}
             taken = self._seconds.labels(raw.topic).time()
-            with span(f"handle {raw.topic}", message.headers), bound(**place), taken:
+            told = messaging(raw.topic, "process")
+            step = span(f"process {raw.topic}", raw.trace, told, kind="consumer")
+            with step, bound(**place), taken:
                 await self._settle(call, message, raw)
         except asyncio.CancelledError:
             raise

@@ -39,6 +39,15 @@ class RawRecord:
         return int(text) if is_number else None
 
     @property
+    def trace(self) -> dict[str, str] | None:
+        """W3C context of the step that wrote it, if it was one of a trace."""
+        parent = self.header("traceparent")
+        if parent is None:
+            return None
+        state = self.header("tracestate")
+        return {"traceparent": parent} | ({"tracestate": state} if state else {})
+
+    @property
     def hops(self) -> int:
         """How often the record was forwarded already; an unreadable count is too often."""
         if self.header(HOPS_HEADER) is None:
@@ -77,6 +86,15 @@ def encoded(headers: Mapping[str, str]) -> HeaderPairs:
 def without(headers: HeaderPairs, names: Iterable[str]) -> HeaderPairs:
     dropped = frozenset(names)
     return tuple(pair for pair in headers if pair[0] not in dropped)
+
+
+def messaging(topic: str, operation: str) -> dict[str, str]:
+    """What a span about a record says, in the words of OpenTelemetry."""
+    return {
+        "messaging.system": "kafka",
+        "messaging.destination.name": topic,
+        "messaging.operation.type": operation,
+    }
 
 
 def _readable(headers: Iterable[tuple[str, bytes | None]]) -> Iterable[tuple[str, bytes]]:

@@ -165,12 +165,13 @@ class Tables(KnownTables):
             reading = self._readings.get(place)
             if reading is None or record.offset < reading.fold.position:
                 continue  # Taken away, or begun again, while this was under way.
-            applied = await self._applied(reading, raw_record(record))
+            raw = raw_record(record)
+            applied = await self._applied(reading, raw)
             if applied.is_other_log:
                 return await self._begin_again([place])
             if applied.lost_key is not None:
                 reading.lost_keys.add(applied.lost_key)
-            at: Any = {"offset": record.offset, "timestamp_ms": record.timestamp}
+            at: Any = {"offset": raw.offset, "timestamp_ms": raw.timestamp_ms, "trace": raw.trace}
             changes += [replace(change, **at) for change in applied.changes]
         if (reading := self._readings.get(place)) is not None:
             self._folded(place, reading, changes)

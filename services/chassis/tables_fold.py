@@ -58,6 +58,7 @@ class Change:
     entry: Entry | None
     offset: int = -1  # Of the record that did it; -1 where it was a rebuild.
     timestamp_ms: int | None = None  # As Kafka keeps it.
+    trace: dict[str, str] | None = None  # Of the step that wrote it; none where it was a rebuild.
 
     @property
     def record(self) -> TableRecord | None:

@@ -12,6 +12,7 @@ import structlog
 
 from services.chassis.clock import SYSTEM_CLOCK
 from services.chassis.telemetry_traces import (
+    Causes,
     Step,
     Trace,
     begin_step,
@@ -22,9 +23,12 @@ from services.chassis.telemetry_traces import (
     span,
     trace_headers,
     trace_id,
+    uncaused,
+    within,
 )
 
 __all__ = [
+    "Causes",
     "Step",
     "StructlogAdapter",
     "Trace",
@@ -37,6 +41,8 @@ __all__ = [
     "span",
     "trace_headers",
     "trace_id",
+    "uncaused",
+    "within",
 ]
 
 # FastStream tells of every record, and warns of what is meant to be so.

@@ -11,18 +11,20 @@ from functools import lru_cache
 from typing import Final
 
 from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+CAUSES_MAX = 16  # Of one piece of work; the others are left out.
+KEYS_MAX = 10_000
 FLUSH_SECONDS_MAX = 2.0  # At the end of a process; what is not told by then is lost.
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 HTTP_PROTOBUF: Final = "http/protobuf"
 
-Value = str | int | float | bool
+Facts = Mapping[str, str | int | float | bool]  # Of a span, in the words of OpenTelemetry.
 Trace = Mapping[str, str]  # The headers `traceparent` and, if there is one, `tracestate`.
 
 KINDS = {
@@ -99,8 +101,8 @@ class Step:
     def is_recorded(self) -> bool:
         return self._span.is_recording()
 
-    def end(self, *, error: str = "", **attributes: Value) -> None:
-        self._span.set_attributes(_attributes(attributes))
+    def end(self, told: Facts | None = None, *, error: str = "") -> None:
+        self._span.set_attributes(told or {})
         if error:
             self._span.set_attribute("error.type", error)
             self._span.set_status(trace.StatusCode.ERROR)
@@ -108,35 +110,82 @@ class Step:
 
 
 def begin_step(
-    name: str, *, kind: str = "internal", parent: Trace | None = None, **attributes: Value
+    name: str, told: Facts | None = None, *, kind: str = "internal", parent: Trace | None = None
 ) -> Step:
     """A child of `parent`, else a trace of its own; it is nobody's context."""
     context = _context_of(parent) or Context()
-    given = _attributes(attributes)
-    return Step(_tracer().start_span(name, context, KINDS[kind], attributes=given))
+    return Step(_tracer().start_span(name, context, KINDS[kind], attributes=told))
 
 
 @contextmanager
 def span(
     name: str,
     headers: Trace | None = None,
+    told: Facts | None = None,
     *,
     kind: str = "internal",
     links: Sequence[Trace] = (),
-    **attributes: Value,
 ) -> Iterator[Step]:
     """A step of a trace: a child of the one in `headers`, else of the one under way.
 
-    `links` are other causes of the same work. An attribute's `__` becomes a dot.
+    `links` are other causes of the same work.
     """
     with _tracer().start_as_current_span(
         name,
         context=_context_of(headers),
         kind=KINDS[kind],
         links=[link for one in links if (link := _link(one)) is not None],
-        attributes=_attributes(attributes),
+        attributes=told,
     ) as started:
         yield Step(started)
+
+
+@contextmanager
+def within(cause: Trace | None) -> Iterator[None]:
+    """What is done inside is caused by that step, in whichever process it was; None: as before."""
+    context = _context_of(cause)
+    if context is None:
+        yield
+        return
+    token = attach(context)
+    try:
+        yield
+    finally:
+        detach(token)
+
+
+@contextmanager
+def uncaused() -> Iterator[None]:
+    """What is done inside has no cause but itself, although it was begun in some step."""
+    token = attach(Context())
+    try:
+        yield
+    finally:
+        detach(token)
+
+
+class Causes:
+    """What has asked for a piece of work that is done later, once for all of them, by key."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, dict[str, Trace]] = {}  # By trace: its first step that asked.
+
+    def note(self, key: str) -> None:
+        """The step under way, if there is one, is a cause."""
+        headers = trace_headers()
+        known = self._of.setdefault(key, {}) if headers else {}
+        if headers and len(known) < CAUSES_MAX and len(self._of) <= KEYS_MAX:
+            known.setdefault(headers["traceparent"][3:35], headers)
+
+    @contextmanager
+    def step(self, name: str, key: str, told: Facts | None = None) -> Iterator[None]:
+        """The work: a child of its first cause, linked to the others; without any, no step."""
+        first, *others = self._of.pop(key, {}).values() or [None]
+        if first is None:
+            yield
+            return
+        with span(name, first, told, links=[one for one in others if one]):
+            yield
 
 
 def trace_headers() -> dict[str, str]:
@@ -193,10 +242,6 @@ def _link(headers: Trace) -> trace.Link | None:
     context = _context_of(headers)
     told = trace.get_current_span(context).get_span_context() if context is not None else None
     return trace.Link(told) if told is not None and told.is_valid else None
-
-
-def _attributes(given: Mapping[str, Value]) -> dict[str, Value]:
-    return {name.replace("__", "."): value for name, value in given.items()}
 
 
 @lru_cache(maxsize=1)

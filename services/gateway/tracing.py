@@ -28,17 +28,15 @@ class Tracing:
         if not self.exports:
             return
         method = call.method.decode("ascii", "replace")
-        told = {"http__route": route} if route else {}
-        step = begin_step(
-            f"{method} {route}".rstrip(),
-            kind="server",
-            parent=_parent(call),
-            http__request__method=method,
-            url__path=call.target.partition(b"?")[0][:200].decode("ascii", "backslashreplace"),
-            url__scheme="http",
-            cellnode__request_id=call.request_id.decode(),
-            **told,
-        )
+        told = {
+            "http.request.method": method,
+            "url.path": call.target.partition(b"?")[0][:200].decode("ascii", "backslashreplace"),
+            "url.scheme": "http",
+            "cellnode.request_id": call.request_id.decode(),
+            **({"http.route": route} if route else {}),
+        }
+        name = f"{method} {route}".rstrip()
+        step = begin_step(name, told, kind="server", parent=_parent(call))
         call.traceparent = step.traceparent.encode()
         if step.is_recorded:
             call.step = step
@@ -63,35 +61,35 @@ def begin_attempt(call: Call, instance: str) -> bytes:
     """The context that goes on to the instance, as a line."""
     if call.step is None:
         return b"traceparent: %b\r\n" % call.traceparent
-    attempt = call.attempt_step = begin_step(
-        "POST /execute",
-        kind="client",
-        parent={"traceparent": call.step.traceparent},
-        http__request__method="POST",
-        http__request__resend_count=call.attempts - 1,
-        cellnode__instance=instance,
-    )
+    told: dict[str, str | int] = {
+        "http.request.method": "POST",
+        "http.request.resend_count": call.attempts - 1,
+        "cellnode.instance": instance,
+    }
+    parent = {"traceparent": call.step.traceparent}
+    attempt = begin_step("POST /execute", told, kind="client", parent=parent)
+    call.attempt_step = attempt
     return b"traceparent: %b\r\n" % attempt.traceparent.encode()
 
 
 def end_attempt(call: Call, *, status: int = 0, error: str = "") -> None:
     step, call.attempt_step = call.attempt_step, None
     if step is not None:
-        told = {"http__response__status_code": status} if status else {}
-        step.end(error=error or (str(status) if status >= 400 else ""), **told)
+        told = {"http.response.status_code": status} if status else {}
+        step.end(told, error=error or (str(status) if status >= 400 else ""))
 
 
 def end_call(call: Call) -> None:
     step, call.step = call.step, None
     end_attempt(call, error="abandoned")
     if step is not None:
-        step.end(
-            error=(call.code or str(call.status)) if call.status >= 500 else "",
-            http__response__status_code=call.status,
-            http__response__body__size=call.answer_bytes,
-            cellnode__attempts=call.attempts,
-            cellnode__node=call.place,
-        )
+        told: dict[str, str | int] = {
+            "http.response.status_code": call.status,
+            "http.response.body.size": call.answer_bytes,
+            "cellnode.attempts": call.attempts,
+            "cellnode.node": call.place,
+        }
+        step.end(told, error=(call.code or str(call.status)) if call.status >= 500 else "")
 
 
 def _parent(call: Call) -> Trace | None:

@@ -16,7 +16,7 @@ from schemas.instances import Instance
 from schemas.specs import NodeSpec
 from schemas.statuses import InstanceStatus, Reason
 from services.chassis.clock import Clock
-from services.chassis.telemetry import logger
+from services.chassis.telemetry import logger, uncaused
 from services.health.connection import (
     AgentConnection,
     Answer,
@@ -103,7 +103,8 @@ class Contact:
                 if _is_followed(observed):
                     await self._follow(observed, spec)
                 else:
-                    await self._probe(spec)
+                    with uncaused():  # What probes find was not caused by who made the instance.
+                        await self._probe(spec)
         finally:
             self._close()
 

@@ -13,7 +13,7 @@ from schemas.events import InstanceStatusChanged, NodeStatusChanged
 from schemas.statuses import InstanceStatus, NodeStatus
 from services.chassis.clock import Clock
 from services.chassis.loops import Backoff
-from services.chassis.telemetry import logger
+from services.chassis.telemetry import Trace, logger, span, trace_headers, within
 
 BATCH_MAX = 100
 PENDING_MAX = 10_000  # Beyond it, only the last event of a key is kept: it holds the history.
@@ -54,6 +54,7 @@ class Outbox:
         self._clock = clock
         self._pending: list[Outgoing] = []
         self._sending: list[Outgoing] = []
+        self._causes: dict[str, Trace] = {}
         self._wanted = asyncio.Event()
         self._backoff = Backoff(0.05, 2.0)
         self.failures = 0
@@ -69,6 +70,8 @@ class Outbox:
 
     def add(self, outgoing: Outgoing) -> None:
         self._pending.append(outgoing)
+        if cause := trace_headers():
+            self._causes[_name(outgoing)] = cause
         if len(self._pending) > PENDING_MAX:
             self._pending = last_of_each_key(self._pending)
         self._wanted.set()
@@ -87,6 +90,7 @@ class Outbox:
                 self._sending, self._pending = self._pending[:size], self._pending[size:]
                 await self._sent()
                 self._before_sending()
+            self._causes.clear()
             self._wanted.clear()
 
     async def _sent(self) -> None:
@@ -105,9 +109,17 @@ class Outbox:
         self._sending = []
 
     async def _send(self, outgoing: Outgoing) -> None:
+        cause = self._causes.get(_name(outgoing))
         if isinstance(outgoing, Gone):
-            await self._publishes.bury(outgoing.key, outgoing.place)
-        else:
+            with within(cause):
+                await self._publishes.bury(outgoing.key, outgoing.place)
+            return
+        told = {
+            "cellnode.key": outgoing.key,
+            "cellnode.status": outgoing.status.value,
+            "cellnode.reason": outgoing.reason.value,
+        }
+        with span("change status", cause, told, kind="producer"):
             await self._publishes.put(outgoing)
 
 
@@ -125,6 +137,10 @@ def last_of_each_key(outgoing: list[Outgoing]) -> list[Outgoing]:
             before = before[:-1]
         kept[one.key] = [*before, place]
     return [outgoing[place] for place in sorted(chain.from_iterable(kept.values()))]
+
+
+def _name(outgoing: Outgoing) -> str:
+    return f"gone {outgoing.key}" if isinstance(outgoing, Gone) else str(outgoing.id)
 
 
 def _batch_size(pending: list[Outgoing]) -> int:

@@ -14,7 +14,7 @@ from services.chassis.clock import Clock
 from services.chassis.endings import ended
 from services.chassis.tables import Batch, Tables
 from services.chassis.tables_owner import OwnedTables
-from services.chassis.telemetry import logger
+from services.chassis.telemetry import logger, within
 from services.health.measures import Measures
 from services.health.outbox import Event, Gone, Outbox, Outgoing
 from services.health.projection import PartitionProjection
@@ -83,7 +83,8 @@ class Partition:
         """News of any table."""
         self.projection.heard(batch)
         for change in batch.changes:
-            self._heard(batch.topic, change.key, change.record)
+            with within(change.trace):
+                self._heard(batch.topic, change.key, change.record)
 
     def tend(self) -> None:
         """Bury what nobody knows any more; write again what the table has lost."""

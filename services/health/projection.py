@@ -13,7 +13,7 @@ from schemas.topics import Topic
 from services.chassis.clock import Clock
 from services.chassis.loops import Backoff
 from services.chassis.tables import Batch, Position
-from services.chassis.telemetry import logger
+from services.chassis.telemetry import Causes, logger, within
 from services.health.projection_fold import (
     TABLES,
     TOPICS,
@@ -27,6 +27,7 @@ from services.health.projection_fold import (
 from services.health.projection_redis import Head, Identity, RedisPartition, Step
 
 HEARTBEAT_SECONDS = 1.0
+STEP = "apply projection"  # In traces.
 STEP_CHANGES_MAX = 2_000  # More than this is quicker rebuilt than fed.
 REBUILD_SECONDS_MIN = 0.25  # Between two rebuilds: others may be writing against us.
 CHECKED_PER_BEAT = 600  # Values compared with what they must be, in turn.
@@ -62,6 +63,7 @@ class PartitionProjection:
         self._heartbeat_seconds = heartbeat_seconds
         self._positions: dict[Topic, Position] = {}
         self._pending: dict[tuple[ProjectedTable, str], Change] = {}
+        self._causes = Causes()
         self._wanted = asyncio.Event()
         self._backoff = Backoff(0.05, 1.0)
         self._head: Head | None = None  # None: what Redis holds is not ours.
@@ -83,6 +85,10 @@ class PartitionProjection:
         if batch.topic not in TOPICS:
             return
         self._positions[batch.topic] = batch.position
+        for told in batch.changes:
+            if told.trace is not None:
+                with within(told.trace):
+                    self._causes.note(STEP)
         for change in changes_of(batch.topic, batch.changes):
             self._pending.pop((change.table, change.key), None)
             self._pending[change.table, change.key] = change
@@ -124,7 +130,8 @@ class PartitionProjection:
     async def _stepped(self, head: Head) -> Head | None:
         """The head after one more step; None if Redis holds something else."""
         step = self._trying = self._trying or self._taken()
-        word, detail = await self._stored.take(step, head, self._identity())
+        with self._causes.step(STEP, STEP, {"db.system.name": "redis"}):
+            word, detail = await self._stored.take(step, head, self._identity())
         self._trying = None
         if word == "APPLIED":
             self._version = int(detail[0])

@@ -14,7 +14,7 @@ from schemas.nodes import STARTS_FROM, Node
 from schemas.specs import NodeSpec
 from schemas.statuses import START_PATH
 from services.chassis.clock import Clock
-from services.chassis.telemetry import logger
+from services.chassis.telemetry import Trace, logger, trace_headers, within
 from services.health.leaving import leaving
 from services.health.nodes import observe_node, overdue_at
 from services.health.outbox import Event, Gone, Outgoing
@@ -45,7 +45,7 @@ class PartitionStatuses:
         self._observed: dict[str, Observed] = {}
         self._of_place: dict[str, dict[str, InstanceStatusChanged]] = {}
         self._node_events: dict[str, NodeStatusChanged] = {}
-        self._dirty: dict[str, None] = {}  # Places to look at again, in order.
+        self._dirty: dict[str, Trace] = {}  # Places to look at again, in order, and why.
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     # What contacts ask.
@@ -127,8 +127,9 @@ class PartitionStatuses:
     def recount(self) -> None:
         """Compute the statuses of the nodes that something has changed for."""
         dirty, self._dirty = self._dirty, {}
-        for place in dirty:
-            self._recount(place)
+        for place, cause in dirty.items():
+            with within(cause):
+                self._recount(place)
 
     def close(self) -> None:
         """Know nothing more, so that nothing is begun again."""
@@ -208,7 +209,7 @@ class PartitionStatuses:
         self._node_events.pop(key, None)
 
     def _touch(self, place: str) -> None:
-        self._dirty[place] = None
+        self._dirty[place] = trace_headers() or self._dirty.get(place, {})
         self._tells.dirty()
 
     def _recount(self, place: str) -> None:

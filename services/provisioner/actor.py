@@ -15,7 +15,7 @@ from services.chassis.clock import Clock
 from services.chassis.endings import ended
 from services.chassis.loops import Backoff
 from services.chassis.metrics import Metrics
-from services.chassis.telemetry import logger
+from services.chassis.telemetry import logger, span, uncaused
 from services.provisioner.book import Book
 from services.provisioner.failures import START_FAULTS
 from services.provisioner.providers import (
@@ -82,12 +82,14 @@ class Actor:
         self._begin("remove", instance, self._remove(instance.place, instance.instance))
 
     def exited(self, instance: str, exit: Exit) -> None:
-        """The provider noticed the end of an agent."""
+        """The provider noticed the end of an agent: whatever has once started it is not why."""
         place = self._book.place_of(instance)
-        if place is not None and (known := self._book.instance(place, instance)) is not None:
-            self._begin(
-                "exit", known, self._record_exit(place, instance, exit), _exit_key(instance)
-            )
+        known = None if place is None else self._book.instance(place, instance)
+        if place is None or known is None:
+            return
+        with uncaused():
+            recording = self._record_exit(place, instance, exit)
+            self._begin("exit", known, recording, _exit_key(instance))
 
     async def adopt(self, instance: Instance) -> None:
         """Take up the watch, or record how it ended while nobody watched."""
@@ -130,8 +132,9 @@ class Actor:
     ) -> None:
         result, after_seconds = "done", 0.0
         facts = {"node": instance.place, "instance": instance.instance, "action": kind}
+        told = {"cellnode.node": instance.place, "cellnode.instance": instance.instance}
         try:
-            with self._seconds.labels(kind).time():
+            with self._seconds.labels(kind).time(), span(f"{kind} instance", told=told):
                 await work
             self._failures.pop(key, None)
         except NotOwner as error:

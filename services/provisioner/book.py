@@ -24,8 +24,9 @@ from schemas.nodes import Node
 from schemas.topics import Topic
 from services.chassis.clock import Clock
 from services.chassis.tables import Batch, Tables
-from services.chassis.tables_fold import TableSpec
+from services.chassis.tables_fold import Change, TableSpec
 from services.chassis.tables_owner import OwnedTables
+from services.chassis.telemetry import within
 from services.provisioner.failures import Statuses
 
 Outcome = CommandAccepted | CommandRejected
@@ -75,7 +76,7 @@ class Book:
         tables.listen(self._heard)
 
     def listen(self, listener: Callable[[str, str], None]) -> None:
-        """Be told place and key of every record that changed."""
+        """Be told place and key of every record that changed, within what has caused it."""
         self._listeners.append(listener)
 
     @property
@@ -183,11 +184,12 @@ class Book:
     def _heard(self, batch: Batch) -> None:
         if batch.topic is Topic.OUTCOMES:
             return
-        for place, key in self._touched(batch):
-            for listener in self._listeners:
-                listener(place, key)
+        for place, change in self._touched(batch):
+            with within(change.trace):
+                for listener in self._listeners:
+                    listener(place, change.key)
 
-    def _touched(self, batch: Batch) -> Iterator[tuple[str, str]]:
+    def _touched(self, batch: Batch) -> Iterator[tuple[str, Change]]:
         for change in batch.changes:
             record = change.record
             if batch.topic is Topic.INSTANCES and record is not None:
@@ -196,7 +198,7 @@ class Book:
             if batch.topic is Topic.INSTANCES and record is None:
                 self._unindex(change.key)
             if place is not None:
-                yield place, change.key
+                yield place, change
 
     def _place_of(self, topic: Topic, key: str) -> str | None:
         return key if topic is Topic.NODES else self._places.get(key)

@@ -13,7 +13,7 @@ from schemas.statuses import Reason
 from services.chassis.clock import Clock
 from services.chassis.loops import KeyedLoop, Pace
 from services.chassis.metrics import Metrics
-from services.chassis.telemetry import logger
+from services.chassis.telemetry import Causes, logger
 from services.provisioner.actor import Actor
 from services.provisioner.book import Book
 from services.provisioner.brake import Brake
@@ -71,12 +71,14 @@ class Reconciler:
         )
         self._brakes: dict[str, Brake] = {}
         self._bursts = Bursts(commands_at_hand, clock)
+        self._causes = Causes()
         self._preparing: set[asyncio.Task[None]] = set()
         book.listen(lambda place, _: self._wake_owned(place))
 
     def wake(self, place: str) -> None:
         """Something new is wanted there."""
         self._bursts.came(place)
+        self._causes.note(place)
         self._loop.wake(place, fresh=True)
 
     def wake_all(self) -> None:
@@ -93,6 +95,7 @@ class Reconciler:
 
     def _wake_owned(self, place: str) -> None:
         if self._book.owns(place):
+            self._causes.note(place)
             self._loop.wake(place)
 
     async def _pass(self, place: str) -> float | None:
@@ -100,6 +103,10 @@ class Reconciler:
             return None
         if (seconds := self._bursts.wait_seconds(place)) > 0:
             return seconds
+        with self._causes.step("reconcile", place, {"cellnode.node": place}):
+            return await self._made_so(place)
+
+    async def _made_so(self, place: str) -> float | None:
         for instance in self._book.instances(place):
             await self.actor.adopt(instance)
         node, instances = self._book.node(place), self._book.instances(place)
