@@ -59,8 +59,6 @@ class Watch:
                 for view in self._streamed(min(silent, self._seconds_left)):
                     away_since = None
                     yield view
-                    if self._seconds_left <= 0:
-                        return
             except Silent:
                 silent = min(silent * 2, SILENT_SECONDS_MAX)
             except (ServerUnreachable, Unavailable):
@@ -76,12 +74,13 @@ class Watch:
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last_id} if last_id else {})}
         ask = Ask("GET", path, (("node", self._node),), headers)
         with self._origin.http.stream(ask, silent_seconds) as stream:
-            view = self._looked_at()
-            yield view
+            yield (view := self._looked_at())
             for chunk in stream.chunks():
                 for event in self._parser.feed(chunk):
                     view = self._after(view, event)
                 yield view
+                if self._seconds_left <= 0:
+                    return
 
     def _looked_at(self) -> NodeView:
         self._view = NodeView.from_json(self._origin.get(path_of("nodes", self._node)))

@@ -40,14 +40,17 @@ class _Handler(socketserver.BaseRequestHandler):
             back = threading.Thread(target=self._back, args=(server, client))
             back.start()
             with contextlib.suppress(OSError):
-                while data := client.recv(CHUNK_BYTES):
-                    server.sendall(data)
-                    if not self.way.passes(len(data)):
-                        break
+                self._forth(client, server)
             for side in (server, client):
                 with contextlib.suppress(OSError):
                     side.shutdown(socket.SHUT_RDWR)
             back.join()
+
+    def _forth(self, client: socket.socket, server: socket.socket) -> None:
+        while data := client.recv(CHUNK_BYTES):
+            server.sendall(data)
+            if not self.way.passes(len(data)):
+                return
 
     def _back(self, server: socket.socket, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
