@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import date, datetime, time
 from typing import IO, Any, NoReturn
 
 from rich.console import Console
@@ -94,7 +96,7 @@ class Screen:
     def json(self, document: Any) -> None:
         """One document: in lines of its own where a person reads, else in one line."""
         indent = 2 if self.is_terminal else None
-        text = json.dumps(document, indent=indent, ensure_ascii=False, default=str)
+        text = json.dumps(document, indent=indent, ensure_ascii=False, default=as_sent)
         if self.console.color_system is None:
             return self.write(text + "\n")
         from rich.json import JSON
@@ -103,7 +105,7 @@ class Screen:
 
     def json_line(self, document: Any) -> None:
         """One of many documents, each in a line of its own."""
-        self.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
+        self.write(json.dumps(document, ensure_ascii=False, default=as_sent) + "\n")
 
     def write(self, text: str) -> None:
         """Exactly this, at once."""
@@ -143,6 +145,15 @@ def plain(cell: Cell) -> str:
     """The cell's words, its lines one after the other."""
     text = cell.plain if isinstance(cell, Text) else cell
     return text.replace("\n", " | ")
+
+
+def as_sent(value: Any) -> str:
+    """What the SDK made of a text, as the text that the api sent."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    return str(value)
 
 
 def status_text(status: str, columns: int = 0) -> Text:

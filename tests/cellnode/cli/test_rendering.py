@@ -189,6 +189,14 @@ def test_an_input_that_is_too_long_to_paste_is_read_from_a_file() -> None:
     assert max(map(len, lines)) < 120
 
 
+def test_values_that_were_sent_as_text_are_printed_as_text() -> None:
+    stream = io.StringIO()
+
+    Screen(stream=stream).json({"at": NOON, "image": b"\x00\xff"})
+
+    assert stream.getvalue() == '{"at": "2026-01-31T12:00:00+00:00", "image": "AP8="}\n'
+
+
 def problem(status: int, code: str, **more: object) -> ProblemError:
     return ProblemError.of(status, {"code": code, "detail": "it is so", **more})
 
