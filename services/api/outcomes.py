@@ -72,12 +72,13 @@ class Outcomes:
                 del self._waiting[key]
 
     def heard(self, batch: Batch) -> None:
-        if batch.topic is not Topic.OUTCOMES:
-            return
-        for change in batch.changes:
-            outcome = change.record
-            if isinstance(outcome, CommandAccepted | CommandRejected):
-                self._pending.pop(outcome.command, None)
-                for future in self._waiting.get((outcome.command, outcome.digest), ()):
-                    if not future.done():
-                        future.set_result(outcome)
+        """As a listener of the tables."""
+        for change in batch.changes if batch.topic is Topic.OUTCOMES else ():
+            if isinstance(outcome := change.record, CommandAccepted | CommandRejected):
+                self._decided(outcome)
+
+    def _decided(self, outcome: Outcome) -> None:
+        self._pending.pop(outcome.command, None)
+        for future in self._waiting.get((outcome.command, outcome.digest), ()):
+            if not future.done():
+                future.set_result(outcome)

@@ -130,17 +130,21 @@ async def read_within(request: web.Request, bytes_max: int, seconds_max: float) 
     """The whole body, or a problem where it is too long in bytes or in time."""
     if (request.content_length or 0) > bytes_max:
         raise _too_large(bytes_max)
-    data = bytearray()
     try:
         async with asyncio.timeout(seconds_max):
-            async for chunk in request.content.iter_any():
-                data += chunk
-                if len(data) > bytes_max:
-                    raise _too_large(bytes_max)
+            return await _read(request, bytes_max)
     except TimeoutError:
         raise ApiProblem(
             "request-timeout", f"the body did not arrive within {seconds_max:g} s"
         ) from None
+
+
+async def _read(request: web.Request, bytes_max: int) -> bytes:
+    data = bytearray()
+    async for chunk in request.content.iter_any():
+        data += chunk
+        if len(data) > bytes_max:
+            raise _too_large(bytes_max)
     return bytes(data)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,17 @@ WAITS_MAX = 1_000  # At one moment.
 PROJECTED_SECONDS = 5.0  # After so long the projection shows what was accepted.
 LOOK_SECONDS_MIN = 0.002  # Between looks at the projection, just after an event.
 LOOK_SECONDS_MAX = 0.25  # While nothing is heard.
+
+
+@dataclass
+class _Sought:
+    """What is waited for, and what was seen last."""
+
+    accepted: CommandAccepted
+    goal: Goal
+    uid: UUID | None = None  # Of the node that is to go.
+    seen: NodeView | None = None
+    trouble: str = ""
 
 
 class Waiting:
@@ -74,29 +86,34 @@ class Waiting:
 
         For `GONE`, `uid` is the node that is to go: another one under its name is not waited for.
         """
+        sought = _Sought(accepted, goal, uid)
         deadline = self._clock.monotonic() + seconds
-        pace, seen, why = LOOK_SECONDS_MIN, None, ""
+        pace = LOOK_SECONDS_MIN
         while True:
             number = self._events.next
-            try:
-                seen, why = await self.view(accepted.place), ""
-                if goal is Goal.GONE:
-                    uid = uid or (None if seen is None else seen.uid)
-                    if self._is_gone(accepted, seen, uid):
-                        return None
-                elif is_there(seen, goal, accepted.generation):
-                    return seen
-            except StoreUnavailable as error:
-                why = f"; now it cannot be seen: {error}"
-            except ApiProblem as problem:
-                raise with_command(problem, accepted.command) from None
+            if await self._is_reached(sought):
+                return sought.seen
             left = deadline - self._clock.monotonic()
             if left <= 0 or self._stopping.is_set():
-                raise self._too_late(accepted, goal, seconds, state_of(seen) + why)
+                raise self._too_late(sought, seconds)
             if await self._news(accepted.place, number, min(pace, left)):
                 pace = LOOK_SECONDS_MIN
             else:
                 pace = min(pace * 2, LOOK_SECONDS_MAX)
+
+    async def _is_reached(self, sought: _Sought) -> bool:
+        """One look; a projection that cannot be read now is looked at again."""
+        try:
+            sought.seen, sought.trouble = await self.view(sought.accepted.place), ""
+        except StoreUnavailable as error:
+            sought.trouble = f"; now it cannot be seen: {error}"
+            return False
+        if sought.goal is Goal.GONE:
+            return self._is_gone(sought)
+        try:
+            return is_there(sought.seen, sought.goal, sought.accepted.generation)
+        except ApiProblem as problem:
+            raise with_command(problem, sought.accepted.command) from None
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -129,19 +146,20 @@ class Waiting:
             command=command.id,
         )
 
-    def _is_gone(self, accepted: CommandAccepted, seen: NodeView | None, uid: UUID | None) -> bool:
+    def _is_gone(self, sought: _Sought) -> bool:
         """A node that was never seen may be gone, or too new for the projection."""
+        seen, accepted = sought.seen, sought.accepted
         if seen is not None:
-            return seen.uid != uid
-        if uid is not None:
-            return True
+            sought.uid = sought.uid or seen.uid
+            return seen.uid != sought.uid
         asked_at = accepted.at.timestamp()
         is_told = any(
             event.kind == "NodeGone" and event.at_ms / 1000 > asked_at - PROJECTED_SECONDS
             for event in self._events.between(0, self._events.next)
             if event.place == accepted.place
         )
-        return is_told or self._clock.now().timestamp() - asked_at > PROJECTED_SECONDS
+        is_old = self._clock.now().timestamp() - asked_at > PROJECTED_SECONDS
+        return sought.uid is not None or is_told or is_old
 
     async def _news(self, place: str, number: int, seconds: float) -> bool:
         """Whether an event of the place came before the time was over."""
@@ -157,13 +175,12 @@ class Waiting:
             return False
         return True
 
-    def _too_late(
-        self, accepted: CommandAccepted, goal: Goal, seconds: float, state: str
-    ) -> ApiProblem:
-        why = "the api stops" if self._stopping.is_set() else f"not {goal.value} in {seconds:g} s"
+    def _too_late(self, sought: _Sought, seconds: float) -> ApiProblem:
+        late = f"not {sought.goal.value} in {seconds:g} s"
+        why = "the api stops" if self._stopping.is_set() else late
         return ApiProblem(
             "wait-timeout",
-            f"{why}; {state}",
+            f"{why}; {state_of(sought.seen)}{sought.trouble}",
             remedy="wait longer, or follow the node's events",
-            command=accepted.command,
+            command=sought.accepted.command,
         )

@@ -106,13 +106,7 @@ async def test_it_lives_before_kafka_and_redis_do_and_is_ready_when_both_were_re
         async with new_session() as session:
             client = Client(process.address, session)
             assert (await client.get("/livez")).status == 200
-            unmet = [one["name"] for one in await conditions(client) if not one["met"]]
-            assert {"bus", "events read", "projection read"} <= set(unmet)
-            for path in ("/v1/commands", "/v1/events"):
-                assert (await client.get(path)).code == "bus-unavailable"
-            reply = await client.ask("POST", "/v1/nodes/digits:suspend")
-            assert reply.code == "bus-unavailable"
-            assert "was not sent" in reply.json["detail"]
+            await says_what_is_away(client)
             redis.start()
             projecting_to(redis.url).publish_empty()
             broker.up()
@@ -172,6 +166,16 @@ async def test_streams_end_and_waits_are_answered_when_the_api_stops(
     assert (reply.status, reply.code) == (504, "wait-timeout")
     assert "stops" in listener.comments[-1]
     assert not process.readiness.is_ready
+
+
+async def says_what_is_away(client: Client) -> None:
+    unmet = [one["name"] for one in await conditions(client) if not one["met"]]
+    assert {"bus", "events read", "projection read"} <= set(unmet)
+    for path in ("/v1/commands", "/v1/events"):
+        assert (await client.get(path)).code == "bus-unavailable"
+    reply = await client.ask("POST", "/v1/nodes/digits:suspend")
+    assert reply.code == "bus-unavailable"
+    assert "was not sent" in reply.json["detail"]
 
 
 async def conditions(client: Client) -> list[dict[str, Any]]:

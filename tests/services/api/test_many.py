@@ -77,6 +77,7 @@ async def test_those_in_one_status_are_found_among_the_others(world: World) -> N
     assert rest["next"] is None
 
 
+@pytest.mark.full
 async def test_pages_leave_nobody_out_while_nodes_come_and_go(world: World) -> None:
     """Whoever is there the whole time is on exactly one page."""
     seen, after = list[str](), ""
@@ -124,7 +125,7 @@ def common(node: Node) -> dict[str, Any]:
 
 
 def write_many(redis: Redis) -> None:
-    told = {"min": 1, "want": EACH, "healthy": EACH, "healthy_of_revision": EACH}
+    told: dict[str, Any] = {"min": 1, "want": EACH, "healthy": EACH, "healthy_of_revision": EACH}
     pipeline = redis.pipeline(transaction=False)
     for n in range(NODES):
         node = the_node(n)
