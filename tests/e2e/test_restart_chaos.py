@@ -1,4 +1,4 @@
-"""SIGKILL of the launcher at random moments, under commands: what was promised comes back."""
+"""SIGKILL of launcher or bus at random moments, under commands: what was promised comes back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -141,17 +141,22 @@ def handles_now(system: System) -> dict[str, int]:
     return {one["instance"]: one["handle"]["pid"] for one in known}
 
 
-@pytest.mark.parametrize("seed", range(6))
+def launcher(system: System) -> None:
+    system.kill()
+    system.start()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("die", [launcher, System.restart_broker])
 def test_killed_at_any_moment_nothing_that_was_promised_is_lost(
-    system: System, handles: dict[str, set[int]], seed: int
+    system: System, handles: dict[str, set[int]], die: Callable[[System], None], seed: int
 ) -> None:
-    dice = random.Random(seed)
+    dice = random.Random(f"{die.__name__} {seed}")
     pinned = cellnode.pin("e2e", namespace={"seed": str(uuid4())}, store=system.store, check=False)
     with Churn(system.kafka, pinned.digest, dice, handles) as churn:
         time.sleep(dice.uniform(0.5, 3.0))
         killed_at = time.monotonic()
-        system.kill()
-    system.start()
+        die(system)
 
     safe_until = killed_at - LOST_SECONDS_MAX
     taken = {one for one, at in churn.taken.items() if at < safe_until}
