@@ -15,17 +15,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 from benchmarks.rows import Row, finish
 from cellnode import pin
-from tests.e2e.bus import deploy_node
 from tests.e2e.system import System
-from tests.e2e.waiting import until
 
 CASES = 5_000
 ROUNDS_MAX = 20
 SECONDS_MAX = 1_200  # For one document in one round.
 REQUEST_SECONDS_MAX = 20
+DEPLOY_SECONDS_MAX = 60
 NODES = ("marked", "otherwise")
 VICTIM = "victim"  # Changed, suspended and deleted by the cases themselves.
 
@@ -164,11 +164,10 @@ def serving() -> Iterator[str]:
         namespace: dict[str, Any] = {"__name__": "__main__"}
         exec(STATE, namespace)
         made = pin("contracts", namespace=namespace, store=system.store, check=False)
-        for name, spec in SPECS.items():
-            deploy_node(system.kafka, name, checkpoint=made.digest, **spec)
         host, port = system.gateway
         gateway = f"http://{host}:{port}"
-        until("the nodes answer", lambda: all(_is_healthy(gateway, name) for name in SPECS))
+        for name, spec in SPECS.items():
+            _deploy(gateway, name, {"checkpoint": made.digest, **spec})
         yield gateway
         system.stop()
     finally:
@@ -176,11 +175,16 @@ def serving() -> Iterator[str]:
         system.remove()
 
 
-def _is_healthy(gateway: str, node: str) -> bool:
-    from urllib.request import urlopen
-
-    with urlopen(f"{gateway}/v1/nodes/{node}", timeout=5) as answer:
-        return bool((json.load(answer)["status"] or {}).get("status") == "HEALTHY")
+def _deploy(gateway: str, node: str, spec: Mapping[str, Any]) -> None:
+    """Return once it is HEALTHY."""
+    wish = Request(
+        f"{gateway}/v1/nodes/{node}?wait=HEALTHY&timeout_seconds={DEPLOY_SECONDS_MAX}",
+        json.dumps(spec).encode(),
+        {"Content-Type": "application/json"},
+        method="PUT",
+    )
+    with urlopen(wish, timeout=DEPLOY_SECONDS_MAX + 5) as answer:
+        answer.read()
 
 
 def main() -> int:

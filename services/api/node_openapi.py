@@ -56,8 +56,11 @@ def node_document(node: Node, manifest: Manifest | None) -> Json:
         for one in node.spec.outputs
     }
     for name, told in (*inputs.items(), *outputs.items()):
-        if name in pinned and isinstance(told, dict):
+        if name in pinned:
             told.setdefault("description", f"Pinned as {pinned[name].type}.")
+    for told in inputs.values():
+        if has_example(told):
+            told.setdefault("examples", [example_of(told)])
     return {
         "openapi": OPENAPI_VERSION,
         "info": _info(node, manifest),

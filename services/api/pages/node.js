@@ -74,7 +74,9 @@ function makeField(name, schema, example) {
   const told = resolved(schema);
   const id = `input-${name}`;
   const isText = told.type === "string" || isOfTexts(told);
-  const initial = example === undefined ? "" : isText ? example : pretty(example);
+  const known = example === undefined ? (told.examples || [])[0] : example;
+  const value = known === undefined ? plainest(told) : known;
+  const initial = isText ? String(value) : pretty(value);
   const control = controlFor(told, id, initial);
   const error = make("p", { class: "error", id: `${id}-error` });
   const hint = make("p", { class: "hint", id: `${id}-hint` }, told.description || "");
@@ -97,6 +99,12 @@ function makeField(name, schema, example) {
   const field = { name, control, error, initial, isText };
   fitHeight(control);
   return field;
+}
+
+// Where no example is known: something to begin with.
+function plainest(schema) {
+  const kind = Array.isArray(schema.type) ? schema.type[0] : schema.type;
+  return { object: {}, array: [], string: "", boolean: true, null: null }[kind] ?? 0;
 }
 
 const isOfTexts = (schema) => Boolean(schema.enum) && schema.enum.every((one) => typeof one === "string");

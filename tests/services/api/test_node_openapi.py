@@ -88,10 +88,11 @@ def test_all_inputs_are_required_and_no_others_taken(body: Any) -> None:
 
 
 def test_a_schema_of_its_own_wins_and_a_name_that_was_not_pinned_is_open() -> None:
-    own = {"name": "x", "schema": {"type": "string", "description": "Ours."}}
+    schema = {"type": "string", "description": "Ours.", "examples": ["a"]}
+    own = {"name": "x", "schema": schema}
     document = a_document(a_manifest(x={"type": "integer"}), inputs=[own, "new"], outputs=["x"])
 
-    assert properties(document, "Input") == {"x": own["schema"], "new": {}}
+    assert properties(document, "Input") == {"x": schema, "new": {"examples": [0]}}
     assert properties(document, "Output")["x"]["type"] == "number"
     assert properties(document, "Output")["x"]["description"] == "Pinned as a.Type."
 
@@ -116,7 +117,7 @@ def test_without_a_manifest_it_says_so_and_tells_the_rest() -> None:
     document = a_document(None, inputs=["x"], outputs=["y"])
 
     assert NO_MANIFEST in document["info"]["description"]
-    assert properties(document, "Input") == {"x": {}}
+    assert is_taken(document, {"input": {"x": ["anything"]}})
 
 
 def test_what_a_caller_may_get_and_send_is_in_it() -> None:
