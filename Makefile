@@ -1,6 +1,6 @@
 # Every target sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo up check format test test-all bench-lifecycle bench-gateway docs models lock clean
+.PHONY: help demo up check format test test-all bench-lifecycle bench-gateway bench-door docs models lock clean
 
 PYTHON ?= python3
 export PYTHON
@@ -40,6 +40,9 @@ bench-lifecycle: $(ready) ## Measure deploying, failing, recovering; prints the 
 
 bench-gateway: $(ready) ## Measure the gateway alone beside nginx (needs nginx and wrk); prints the rows
 	$(bin)/python -m benchmarks.gateway_alone
+
+bench-door: $(ready) ## Measure command line, api, events, uploads, restarts; prints the rows
+	$(bin)/python -m benchmarks.door
 
 docs: $(ready) ## Write docs/reference anew from the code
 	$(bin)/python -m docs.generate
