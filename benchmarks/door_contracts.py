@@ -26,6 +26,7 @@ ROUNDS_MAX = 20
 SECONDS_MAX = 1_200  # For one document in one round.
 REQUEST_SECONDS_MAX = 20
 DEPLOY_SECONDS_MAX = 60
+PHASES = "examples,coverage,fuzzing"
 NODES = ("marked", "otherwise")
 VICTIM = "victim"  # Changed, suspended and deleted by the cases themselves.
 
@@ -87,7 +88,12 @@ class Contracts:
 
 
 def checked(
-    document_url: str, examples: int, *, seed: int, overrides: Mapping[str, Any] = OVERRIDES
+    document_url: str,
+    examples: int,
+    *,
+    seed: int,
+    overrides: Mapping[str, Any] = OVERRIDES,
+    phases: str = PHASES,
 ) -> Contracts:
     """Ask as the document says, and otherwise; `examples` are random cases an operation."""
     with tempfile.TemporaryDirectory(prefix="contracts-") as folder:

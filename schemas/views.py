@@ -5,11 +5,20 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+)
 
 from schemas.checkpoints import Blob
 from schemas.errors import RefusalReason
 from schemas.ids import NAME_PATTERN, Digest, InstanceId, NodeName, ProjectName
+from schemas.json_schemas import fault_of
+from schemas.signatures import Variable
 from schemas.specs import INSTANCES_MAX, NodeSpec
 from schemas.statuses import InstanceStatus, NodeStatus, Reason, Transition
 
@@ -44,6 +53,16 @@ class NodeWish(NodeSpec):
     """A NodeSpec whose checkpoint may also be the name of a pin."""
 
     checkpoint: CheckpointReference
+
+    @field_validator("inputs", "outputs")
+    @classmethod
+    def _can_be_checked(cls, variables: tuple[Variable, ...]) -> tuple[Variable, ...]:
+        """On the bus such a node is accepted, and its instances say why they cannot start."""
+        for one in variables:
+            fault = None if one.json_schema is None else fault_of(one.json_schema)
+            if fault is not None:
+                raise ValueError(f"the schema of {one.name} cannot be checked: {fault}")
+        return variables
 
 
 class Scaling(_Body):

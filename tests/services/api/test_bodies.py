@@ -42,6 +42,8 @@ def test_a_whole_number_is_an_integer_however_it_is_written(model: Any, sent: by
         (BlobList, body(blobs=[{"sha256": DIGEST, "bytes": False}]), "blobs.0.bytes"),
         (NodeWish, body(**SPEC, idempotent="yes"), "idempotent"),
         (NodeWish, body(**SPEC, deadline_seconds="1"), "deadline_seconds"),
+        (NodeWish, body(**SPEC, inputs=[{"name": "x", "schema": {"required": 3}}]), "inputs"),
+        (NodeWish, body(**SPEC, outputs=[{"name": "x", "schema": {"pattern": "("}}]), "outputs"),
     ],
 )
 def test_a_text_is_no_number_and_a_number_no_truth(model: Any, sent: bytes, field: str) -> None:
