@@ -6,7 +6,6 @@ of a second at its start and twenty megabytes for as long as it lives.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
@@ -50,8 +49,9 @@ class Span:
 class Spans:
     """What waits to be told; a thread tells it, so that no request waits for a collector."""
 
-    def __init__(self, url: str, instance: str) -> None:
+    def __init__(self, url: str, instance: str, environment: Mapping[str, str]) -> None:
         self._url = url
+        self._environment = environment
         self._instance = instance
         self._waiting: deque[Finished] = deque(maxlen=WAITING_MAX)
         self._has_some = threading.Event()
@@ -79,7 +79,7 @@ class Spans:
     def _tell(self) -> None:
         from runtime.collector import Collector  # Heavy, and not needed before.
 
-        collector = Collector(self._url, self._instance, os.environ)
+        collector = Collector(self._url, self._instance, self._environment)
         pause_seconds = BATCH_SECONDS
         while not (self._ending.is_set() and not self._waiting):
             self._has_some.wait()
@@ -112,4 +112,5 @@ def spans_of(instance: str, environment: Mapping[str, str]) -> Spans | None:
         return None
     root = given("OTEL_EXPORTER_OTLP_ENDPOINT").rstrip("/")
     url = given("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or (f"{root}/v1/traces" if root else "")
-    return Spans(url, instance) if url.startswith(("http://", "https://")) else None
+    is_address = url.startswith(("http://", "https://"))
+    return Spans(url, instance, environment) if is_address else None

@@ -116,7 +116,9 @@ def problem_middleware(clock: Clock, measures: Measures) -> Any:
 
     async def answered(request: web.Request, handler: Next) -> web.StreamResponse:
         request_id = request[REQUEST_ID] = _given_id(request) or clock.token()
-        with span("api.request", _trace_of(request)), bound(request_id=request_id):
+        told = {"http.request.method": request.method, "url.path": request.path}
+        step = span(request.method, _trace_of(request), told, kind="server")
+        with step, bound(request_id=request_id):
             try:
                 return await handler(request)
             except web.HTTPException as answer:

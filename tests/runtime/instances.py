@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,7 +74,12 @@ class UnixConnection(http.client.HTTPConnection):
 class RunningInstance:
     """A started instance as a provider, a prober and a gateway see it."""
 
-    def __init__(self, directory: Path, document: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        document: dict[str, Any],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.directory = directory
         self.document = document
         self.socket = str(document["socket"])
@@ -82,7 +87,7 @@ class RunningInstance:
         self.keeper = subprocess.Popen(
             [sys.executable, "-P", "-m", "runtime", str(directory)],
             cwd=directory,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **(environment or {})},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -203,9 +208,15 @@ class Instances:
         return pin("test", namespace=notebook(source), store=self.store, **options)
 
     def start(
-        self, cell: str, *, state: str = "", checkpoint: str | None = None, **changes: Any
+        self,
+        cell: str,
+        *,
+        state: str = "",
+        checkpoint: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        **changes: Any,
     ) -> RunningInstance:
-        """`inputs` and `outputs` may be names alone."""
+        """`inputs` and `outputs` may be names alone; `environment` is the agent's."""
         number = len(self.running) + 1
         directory = self.directory / str(number)
         directory.mkdir()
@@ -239,7 +250,7 @@ class Instances:
         }
         for kind in ("inputs", "outputs"):
             document[kind] = [{"name": e} if isinstance(e, str) else e for e in document[kind]]
-        instance = RunningInstance(directory, document)
+        instance = RunningInstance(directory, document, environment)
         self.running.append(instance)
         return instance
 
