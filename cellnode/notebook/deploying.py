@@ -23,7 +23,7 @@ OTHERS_SECONDS_MAX = 5.0
 
 
 def deploy_cell(
-    mark: Mark, cell: str, namespace: dict[str, Any], client: Client, shown: Shown
+    mark: Mark, cell: str, namespace: dict[str, Any], *, client: Client, shown: Shown
 ) -> Node:
     """The node, HEALTHY. Raises what pinning and deploying raise; `shown` has the story."""
     shown.step("checking")
@@ -38,8 +38,8 @@ def deploy_cell(
     _see_the_others(node, mark, shown)
     if nameless := untyped(mark, namespace):
         shown.note(
-            f"No value here tells the type of {', '.join(nameless)}, so any JSON is taken. Run the "
-            "cell once without %%node, and deploy again, for a typed API."
+            f"No value here tells the type of {', '.join(nameless)}, so the API allows any JSON "
+            "there. Run the cell once without %%node and deploy again for a typed one."
         )
     shown.doing = "deployed"
     return node

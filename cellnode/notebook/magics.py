@@ -53,7 +53,7 @@ class NodeMagics(Magics):
         namespace = self._at.user_ns
         shown = Shown(mark.node, _place(self._at))
         try:
-            node = deploy_cell(mark, cell, namespace, shared_client(), shown)
+            node = deploy_cell(mark, cell, namespace, client=shared_client(), shown=shown)
         except KeyboardInterrupt:
             told = GOES_ON.format(name=mark.node)
             shown.ended(wrong=told)
@@ -64,7 +64,7 @@ class NodeMagics(Magics):
             raise
         variable = leave(node, namespace)
         shown.note(f"The node is in the variable {variable}.")
-        shown.ended(calls_of(node, list(mark.inputs)))
+        shown.ended(calls_of(node, mark.inputs, namespace))
 
     def _look(self, line: str) -> None:
         verb, *names = shlex.split(line) or [""]

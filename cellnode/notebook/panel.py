@@ -40,8 +40,8 @@ border:0!important;background:none!important}
 font-size:12px;white-space:pre-wrap;overflow-wrap:anywhere;user-select:all;color:inherit}
 .cellnode .call button{font-size:11px;padding:3px 9px;border-radius:5px;cursor:pointer;
 border:1px solid rgba(128,128,128,.45);background:none;color:inherit}
-.cellnode .wrong{color:#c4342b;white-space:pre-wrap}
-@media(prefers-color-scheme:dark){.cellnode .wrong{color:inherit}}
+.cellnode tr{background:none!important}
+.cellnode .wrong{color:#d1453b;white-space:pre-wrap}
 </style>"""
 _COPY = (
     "navigator.clipboard.writeText(this.previousElementSibling.innerText)"
