@@ -62,7 +62,7 @@ BROAD_CATCHES = {
     "services/chassis/loops.py": "a bug in one pass is logged, and the next pass plans again",
     "services/api/problems.py": "a bug behind one request is logged and answered as a problem",
     "cellnode/pin*.py": "what pickling a user's object raises is told beside the variable's name",
-    "cellnode/running_child.py": "a user's cell may raise anything; the result says what, and where",
+    "cellnode/running_child.py": "a user's cell may raise anything; the result says what and where",
     "runtime/interpreter/*": "a user's cell may raise anything; the answer says what",
 }
 

@@ -12,7 +12,7 @@ from cellnode.notebook import panel
 if TYPE_CHECKING:
     from cellnode.models import NodeView
 
-LOOK_SECONDS_MIN = 0.05  # Between two updates: a front end needs no more, and statuses may rush.
+LOOK_SECONDS_MIN = 0.05  # Between two pictures of an upload: a front end needs no more.
 
 Show = Callable[[dict[str, str]], None]
 
@@ -60,7 +60,7 @@ class Shown:
         if self._show is None:
             for line in self._news(view):
                 self._say(line)
-        self._draw(is_seldom=True)
+        self._draw()
 
     def ended(self, calls: Sequence[str] = (), wrong: str = "") -> None:
         """The last picture: it stays in the notebook."""
