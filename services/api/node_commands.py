@@ -63,7 +63,9 @@ class WaitSuspended(_Wait):
 
 
 class WaitAccepted(_Wait):
-    wait: Annotated[Literal["ACCEPTED"] | None, _WAIT] = None
+    """Always: its outcome is there in milliseconds, and says what this version cannot do."""
+
+    wait: Annotated[Literal["ACCEPTED"], Field(description="It is always waited for.")] = "ACCEPTED"
 
 
 class WaitGone(_Wait):
@@ -146,7 +148,7 @@ def _plain(
         routes.plain(command),
         id=f"{verb}Node",
         tag="nodes",
-        answers=_answers(NodeView),
+        answers=_answers(NodeView)[: 1 if rest[0] is WaitAccepted else None],
         query=rest[0],
         headers=HEADERS,
         problems=PROBLEMS,

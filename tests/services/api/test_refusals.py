@@ -139,7 +139,8 @@ async def test_a_body_that_no_record_can_hold_is_refused(world: World) -> None:
 async def test_the_bus_refusal_is_the_answer(world: World, verb: str, code: str) -> None:
     await world.apply("resettable", "?wait=ACCEPTED")
     node = "resettable" if code == "not-built" else "nobody"
-    reply = await world.client.ask("POST", f"/v1/nodes/{node}:{verb}?wait=ACCEPTED")
+    query = "" if verb == "reset" else "?wait=ACCEPTED"
+    reply = await world.client.ask("POST", f"/v1/nodes/{node}:{verb}{query}")
     assert (reply.code, len(reply.json["command"])) == (code, 36)
 
 
