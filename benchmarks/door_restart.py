@@ -40,7 +40,7 @@ def rows() -> list[Row]:
     finally:
         system.stop()
         system.remove()
-    return [*_rows("Ctrl-C", stopped), *_rows("SIGKILL", killed)]
+    return [*_rows("ctrl_c", stopped), *_rows("sigkill", killed)]
 
 
 def _deployed(system: System) -> list[str]:
@@ -94,11 +94,13 @@ def _healthy(system: System, statuses: Follower, nodes: list[str]) -> int:
 
 def _rows(end: str, restarts: list[Restart]) -> list[Row]:
     seconds = [one.seconds for one in restarts if one.seconds is not None]
+    name = f"restart_after_{end}"
     return [
-        Row(f"{end}: nodes lost in {RESTARTS} restarts, count", _sum(restarts, "lost"), at_most=0),
-        Row(f"{end}: instances doubled, count", _sum(restarts, "doubled"), at_most=0),
-        Row(f"{end}: up to {NODES} nodes HEALTHY, median s", median(seconds)),
-        Row(f"{end}: up to {NODES} nodes HEALTHY, longest s", max(seconds, default=None)),
+        Row(f"{name}_count", len(seconds), at_least=RESTARTS),
+        Row(f"{name}_nodes_lost_count", _sum(restarts, "lost"), at_most=0),
+        Row(f"{name}_instances_doubled_count", _sum(restarts, "doubled"), at_most=0),
+        Row(f"{name}_all_healthy_median_seconds", median(seconds)),
+        Row(f"{name}_all_healthy_longest_seconds", max(seconds, default=None)),
     ]
 
 
