@@ -43,7 +43,6 @@ PROMISES = {
 # What a test shows only a part of, or nothing yet; a promise that is fully shown has no line here.
 MISSING = {
     "D": "no test yet: instances are processes with limits, not yet walled off from each other",
-    "G": "no test yet",
     "K": "no test yet: `here`, the notebook's own interpreter, is the one environment so far",
     "L": "no test yet: other environments than `here` are refused by name",
     "M": "the price is said; it is not metered yet",

@@ -112,6 +112,22 @@ def test_f_a_node_without_a_checkpoint_is_refused_or_says_so_and_starts_nothing(
     assert refused["remedy"]
 
 
+def test_g_two_nodes_of_one_checkpoint_have_two_apis_each_true_to_its_node(world: World) -> None:
+    checkpoint = world.pin(factor=2, words=["a"], later=None)
+    one = world.deploy(checkpoint, "y = factor * 2", inputs=["factor"], outputs=["y"])
+    other = world.deploy(checkpoint, "factor = len(words)", inputs=["words"], outputs=["factor"])
+    inputs = [{"factor": 3}, {"factor": "a"}, {"words": ["b", "c"]}, {"words": [1]}, {}]
+
+    taken = {
+        node: [world.is_as_documented(node, **given) for given in inputs] for node in (one, other)
+    }
+
+    assert taken == {
+        one: [True, False, False, False, False],
+        other: [False, False, True, False, False],
+    }
+
+
 def test_h_requests_change_the_state_of_their_own_instance_only(world: World) -> None:
     node = world.deploy(world.pin(count=0), COUNTS, outputs=["count", "who"], want=2)
     counts: dict[int, list[int]] = defaultdict(list)
@@ -181,6 +197,21 @@ def test_j_sixteen_mib_pass_each_way_and_not_a_byte_more(world: World) -> None:
     assert (too_large.status, too_large.code) == (413, "request-too-large")
     assert (answered.status, len(answered.body)) == (200, BODY_BYTES_MAX)
     assert (beyond.status, beyond.code) == (500, "response-too-large")
+
+
+def test_m_what_a_node_costs_is_said_before_it_is_made(world: World, tmp_path: Path) -> None:
+    node, spec = world.name(), tmp_path / "spec.json"
+    wanted = {"node": node, "checkpoint": world.pin(), "cell": "y = 1", "outputs": ["y"]}
+    spec.write_text(json.dumps({**wanted, "instances": {"min": 1, "want": 2}}))
+    url = "http://{}:{}".format(*world.system.gateway)
+
+    ran = said_by([sys.executable, "-m", "cellnode", "deploy", str(spec), "--url", url], ROOT)
+
+    assert ran.returncode == 0, ran.stderr
+    first, *others = ran.stdout.splitlines()
+    assert "2 instances of type small: 1 unit an hour each, 2 in all" in first
+    assert "idle" in first
+    assert any("HEALTHY" in line for line in others)
 
 
 def test_n_an_instance_without_a_vm_is_undefined_as_long_as_there_is_no_room(
