@@ -103,10 +103,14 @@ class Contact:
                 if _is_followed(observed):
                     await self._follow(observed, spec)
                 else:
-                    with uncaused():  # What probes find was not caused by who made the instance.
-                        await self._probe(spec)
+                    await self._probe_of_itself(spec)
         finally:
             self._close()
+
+    async def _probe_of_itself(self, spec: NodeSpec) -> None:
+        """What is found from now on was not caused by who made the instance."""
+        with uncaused():
+            await self._probe(spec)
 
     def _observed(self) -> Observed | None:
         return self._desk.observed(self._fact.instance)

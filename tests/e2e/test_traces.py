@@ -45,14 +45,15 @@ def node(world: HttpWorld) -> str:
     """Deployed within a trace of its own."""
     name = world.name()
     body = {"checkpoint": world.pin(k=3), "cell": "y = k * x", "inputs": ["x"], "outputs": ["y"]}
-    asked(world, "PUT", f"/v1/nodes/{name}", body, DEPLOY)
+    asked(world, f"PUT /v1/nodes/{name}", body, DEPLOY)
     world.healthy(name, 1)
-    path = f"/v1/nodes/{name}:execute"
-    until("it is routed", lambda: "output" in asked(world, "POST", path, CALLED, "4e" * 16))
+    line = f"POST /v1/nodes/{name}:execute"
+    until("it is routed", lambda: "output" in asked(world, line, CALLED, "4e" * 16))
     return name
 
 
-def asked(world: HttpWorld, method: str, path: str, body: Any, trace: str) -> Any:
+def asked(world: HttpWorld, line: str, body: Any, trace: str) -> Any:
+    method, path = line.split()
     connection = http.client.HTTPConnection(*world.system.gateway, timeout=30)
     headers = {"Content-Type": "application/json", "traceparent": f"00-{trace}-{CALLER}-01"}
     try:
@@ -79,7 +80,7 @@ def told(collector: Collector, trace: str, service: str, name: str, **facts: Any
 def test_a_call_is_one_trace_from_the_gateway_to_the_cell(
     world: HttpWorld, node: str, collector: Collector
 ) -> None:
-    answer = asked(world, "POST", f"/v1/nodes/{node}:execute", CALLED, CALL)
+    answer = asked(world, f"POST /v1/nodes/{node}:execute", CALLED, CALL)
     cell = told(collector, CALL, "cellnode-agent", "cell")
     told(collector, CALL, "cellnode-gateway", "POST /v1/nodes/{node}:execute")
     assert answer == {"output": {"y": 6}}
@@ -114,9 +115,9 @@ def test_a_deployment_is_one_trace_from_the_api_to_redis(
 
 
 def test_an_error_answer_names_its_trace(world: HttpWorld, node: str) -> None:
-    raised = asked(world, "POST", f"/v1/nodes/{node}:execute", {"input": {"x": None}}, FAILED)
-    unknown = asked(world, "POST", "/v1/nodes/unknown:execute", {}, FAILED)
-    elsewhere = asked(world, "GET", "/v1/nodes/unknown", None, FAILED)
+    raised = asked(world, f"POST /v1/nodes/{node}:execute", {"input": {"x": None}}, FAILED)
+    unknown = asked(world, "POST /v1/nodes/unknown:execute", {}, FAILED)
+    elsewhere = asked(world, "GET /v1/nodes/unknown", None, FAILED)
     assert [one["trace_id"] for one in (raised, unknown, elsewhere)] == [FAILED] * 3
     assert [one["code"] for one in (raised, unknown, elsewhere)] == [
         "cell-error",

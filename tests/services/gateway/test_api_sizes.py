@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 
 from tests.services.gateway.apis import Seen, TestApi, serving
@@ -45,36 +46,41 @@ def memory_bytes_max(pid: int) -> int:
     return int(line.split()[1]) * 1024
 
 
-async def parts() -> AsyncIterator[bytes]:
+@pytest.fixture
+async def api(folder: Path) -> AsyncIterator[TestApi]:
+    async with serving(TestApi(swallows), folder / "api.sock") as serves:
+        yield serves
+
+
+async def uploaded(wire: Wire) -> bytes:
+    head = f"PUT /v1/blobs/a HTTP/1.1\r\nHost: a\r\nContent-Length: {BLOB_BYTES}\r\n\r\n"
+    await wire.send(head.encode())
     for _ in range(BLOB_BYTES // MIB):
-        yield PART
+        await wire.send(PART)
+    return (await wire.reply()).body
+
+
+async def downloaded(wire: Wire) -> bool:
+    await wire.send(b"GET /v1/blobs/a HTTP/1.1\r\nHost: a\r\n\r\n")
+    await wire.reply(to_head=True)
+    parts = [await wire.reader.readexactly(MIB) == PART for _ in range(BLOB_BYTES // MIB)]
+    return all(parts)
 
 
 async def test_a_large_blob_passes_both_ways_in_little_memory(
-    redis_url: str,
-    listener: socket.socket,
-    projecting: Projecting,
-    folder: Path,
+    redis_url: str, listener: socket.socket, projecting: Projecting, folder: Path, api: TestApi
 ) -> None:
-    api, url = TestApi(swallows), f"unix:{folder}/api.sock"
-    async with serving(api, folder / "api.sock"):
-        with process(redis_url, listener, CELLNODE_GATEWAY_API_URL=url) as running:
-            await ready(address_of(listener))
-            wire = await Wire.to(address_of(listener))
-            before = memory_bytes_max(running.pid)
-            head = f"PUT /v1/blobs/a HTTP/1.1\r\nHost: a\r\nContent-Length: {BLOB_BYTES}\r\n\r\n"
-            await wire.send(head.encode())
-            async for part in parts():
-                await wire.send(part)
-            digest = hashlib.sha256(PART * (BLOB_BYTES // MIB)).hexdigest()
-            assert (await wire.reply()).body == digest.encode()
-            api.behave = pours
-            await wire.send(b"GET /v1/blobs/a HTTP/1.1\r\nHost: a\r\n\r\n")
-            await wire.reply(to_head=True)
-            for _ in range(BLOB_BYTES // MIB):
-                assert await wire.reader.readexactly(MIB) == PART
-            assert memory_bytes_max(running.pid) - before < HELD_BYTES_MAX
-            await wire.close()
-            running.send_signal(signal.SIGTERM)
-            await until(lambda: running.poll() is not None)
-            assert running.returncode == 0
+    url = f"unix:{folder}/api.sock"
+    with process(redis_url, listener, CELLNODE_GATEWAY_API_URL=url) as running:
+        await ready(address_of(listener))
+        wire = await Wire.to(address_of(listener))
+        before = memory_bytes_max(running.pid)
+        digest = hashlib.sha256(PART * (BLOB_BYTES // MIB)).hexdigest()
+        assert await uploaded(wire) == digest.encode()
+        api.behave = pours
+        assert await downloaded(wire)
+        assert memory_bytes_max(running.pid) - before < HELD_BYTES_MAX
+        await wire.close()
+        running.send_signal(signal.SIGTERM)
+        await until(lambda: running.poll() is not None)
+    assert running.returncode == 0
