@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.bus import Follower
+from tests.e2e.bus import Follower, Json
 from tests.e2e.calls import BODY_BYTES_MAX, Answer, padded
+from tests.e2e.documents import is_as_documented
 from tests.e2e.system import System, traces_of
 from tests.e2e.waiting import stays, until
 from tests.e2e.world import (
@@ -116,10 +117,10 @@ def test_g_two_nodes_of_one_checkpoint_have_two_apis_each_true_to_its_node(world
     checkpoint = world.pin(factor=2, words=["a"], later=None)
     one = world.deploy(checkpoint, "y = factor * 2", inputs=["factor"], outputs=["y"])
     other = world.deploy(checkpoint, "factor = len(words)", inputs=["words"], outputs=["factor"])
-    inputs = [{"factor": 3}, {"factor": "a"}, {"words": ["b", "c"]}, {"words": [1]}, {}]
+    inputs: list[Json] = [{"factor": 3}, {"factor": "a"}, {"words": ["b", "c"]}, {"words": [1]}, {}]
 
     taken = {
-        node: [world.is_as_documented(node, **given) for given in inputs] for node in (one, other)
+        node: [is_as_documented(world, node, given) for given in inputs] for node in (one, other)
     }
 
     assert taken == {

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-
 import cellnode
 from tests.e2e.bus import Follower, Json, Seen, a_command, deploy_node, publish
 from tests.e2e.calls import Answer, Caller, Load, call, load
@@ -22,13 +20,6 @@ from tests.e2e.waiting import until
 
 ROUTED_SECONDS_MAX = 0.25
 WHO = "import os\nwho = os.getpid()"
-
-
-def fitting(document: Json, part: Json, value: Json) -> bool:
-    """Whether JSON is what a part of an OpenAPI document describes."""
-    schema = part["content"]["application/json"]["schema"]
-    whole = {**schema, "components": document["components"]}
-    return bool(Draft202012Validator(whole).is_valid(value))
 
 
 class Gate:
@@ -142,17 +133,6 @@ class World:
 
     def call(self, node: str, **inputs: Any) -> Answer:
         return call(self.system.gateway, node, **inputs)
-
-    def is_as_documented(self, node: str, **inputs: Any) -> bool:
-        """Whether the node's own document lets this pass; the node must do what it says."""
-        document = self.system.read(f"/v1/nodes/{node}/openapi.json")
-        operation = document["paths"][f"/v1/nodes/{node}:execute"]["post"]
-        fits = fitting(document, operation["requestBody"], {"input": inputs})
-        answer = self.answers(node, **inputs)
-        assert answer.status == (200 if fits else 400), answer
-        if fits:
-            assert fitting(document, operation["responses"]["200"], {"output": answer.output})
-        return fits
 
     def answers(self, node: str, **inputs: Any) -> Answer:
         """The first answer that is not "no healthy instance": routed means this."""

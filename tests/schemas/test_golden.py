@@ -55,7 +55,8 @@ def test_every_kind_has_a_golden_sample() -> None:
 
 def test_no_message_is_missing_from_the_list_above() -> None:
     def leaves(model: type[Message]) -> set[str]:
-        below = model.__subclasses__()
+        # A service may have records of its own in memory; they are never on a topic.
+        below = [one for one in model.__subclasses__() if one.__module__.startswith("schemas.")]
         return {model.__name__} if not below else set().union(*map(leaves, below))
 
     assert leaves(Event) - {"Instance"} <= set(EVENTS)
