@@ -48,8 +48,8 @@ PARTS = {
     "starting": Part(door_starting.rows, 60),
     "events": Part(door_events.rows, 180),
     "uploads": Part(door_uploads.rows, 300),
-    "contracts": Part(contracts, 1_800),
-    "restarts": Part(door_restart.rows, 1_200),
+    "contracts": Part(contracts, 600),
+    "restarts": Part(door_restart.rows, 600),
 }
 
 
