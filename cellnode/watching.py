@@ -16,6 +16,7 @@ from cellnode.telling import summary
 # A silent stream is opened anew after so long, and the node is looked at; doubled each time.
 SILENT_SECONDS, SILENT_SECONDS_MAX = 0.5, 5.0
 AWAY_SECONDS_MAX = 30.0
+SETTLED_SECONDS_MAX, SETTLED_PAUSE_SECONDS = 1.0, 0.02
 # What no retry mends: the checkpoint, its packages or the cell must change first.
 LASTING = {
     "CHECKPOINT_MISSING", "CHECKPOINT_DAMAGED", "PYTHON_MISMATCH", "PACKAGE_MISSING",
@@ -36,6 +37,7 @@ class Watch:
         self._ends_at = time.monotonic() + timeout_seconds
         self._parser = EventParser()
         self._view: NodeView | None = None
+        self._is_of_event = False  # Told by an event, not by the server's own view.
 
     def until(self, is_there: IsThere, on_progress: OnProgress | None = None) -> NodeView:
         """The view that satisfies the condition; on_progress gets every view that differs.
@@ -48,8 +50,20 @@ class Watch:
                 on_progress(view)
                 shown = view
             if is_there(view):
-                return view
+                return self._settled(view, is_there)
         raise self._too_late()
+
+    def _settled(self, view: NodeView, is_there: IsThere) -> NodeView:
+        """Events come a moment before the server's own view: who looks next shall see it, too."""
+        ends_at = min(self._ends_at, time.monotonic() + SETTLED_SECONDS_MAX)
+        try:
+            while self._is_of_event and time.monotonic() < ends_at:
+                if is_there(seen := self._looked_at()):
+                    return seen
+                time.sleep(SETTLED_PAUSE_SECONDS)
+        except (ServerUnreachable, Unavailable):
+            pass  # What was waited for has happened all the same.
+        return view
 
     def _views(self) -> Iterator[NodeView]:
         """A view at first, and one after everything that happens; ends with the time."""
@@ -84,12 +98,14 @@ class Watch:
 
     def _looked_at(self) -> NodeView:
         self._view = NodeView.from_json(self._origin.get(path_of("nodes", self._node)))
+        self._is_of_event = False
         return self._view
 
     def _after(self, view: NodeView, event: Event) -> NodeView:
         if event.kind in ("NodeGone", "reset"):
             return self._looked_at()
         self._view = folded(view, event)
+        self._is_of_event = True
         return self._view
 
     @property

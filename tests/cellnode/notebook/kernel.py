@@ -34,9 +34,9 @@ class Ran:
 class Kernel:
     """One ipykernel process."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], folder: str | None = None) -> None:
         self.manager = KernelManager(kernel_name="python3")
-        self.manager.start_kernel(env=environment)
+        self.manager.start_kernel(env=environment, cwd=folder)
         self.client: BlockingKernelClient = self.manager.blocking_client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=ANSWER_SECONDS_MAX)
