@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import json
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from docs import command_line, texts
+from docs import command_line, http_page, texts
+from docs import errors_page as errors_reference
+from docs import settings_page as settings_reference
 from docs.promises import promises_table
-from docs.render import comment, comments, fields, sentence, shown, table, words
+from docs.render import (
+    SPEC_PARTS,
+    comments,
+    fields,
+    sentence,
+    table,
+)
 from schemas import commands, events, nodes
 from schemas.aliases import Alias
 from schemas.decisions import decide
 from schemas.errors import DomainError, NotBuilt, RefusalReason
-from schemas.http import PROBLEMS
 from schemas.instance_types import INSTANCE_TYPES
 from schemas.instances import Instance
+from schemas.specs import NodeSpec
 from schemas.statuses import INSTANCE_MOVES, NODE_MOVES, SENTENCES, InstanceStatus, NodeStatus
 from schemas.tables import Complete, Owner
 from schemas.topics import DECLARATIONS
-from services.chassis.settings import SHARED, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
 GOLDEN = ROOT / "tests" / "schemas" / "golden"
-SERVICES = ("provisioner", "health", "api", "gateway", "embedded")
 DAY_MS = 24 * 3600 * 1000
 
 COMMANDS: list[type[BaseModel]] = [
@@ -73,10 +77,11 @@ def described(models: list[type[BaseModel]], samples: dict[str, str]) -> list[st
         for model in models
     ]
     kinds = {kind.__name__: kind for kind in everything(BaseModel)}
+    elsewhere = SPEC_PARTS if NodeSpec not in models else frozenset()
     return sections + [
         f"## {name}\n\n{sentence(kinds[name])}\n\n{fields(kinds[name], parts, part)}"
         for name, part in parts.items()
-        if "enum" not in part
+        if "enum" not in part and name not in elsewhere
     ]
 
 
@@ -111,6 +116,19 @@ def commands_page() -> str:
         *described(
             COMMANDS, {model.__name__: command_sample(model.__name__) for model in COMMANDS}
         ),
+        "## Why a command is rejected",
+        table(("reason", "means"), enumerated(RefusalReason)),
+    )
+
+
+def spec_page() -> str:
+    spec = json.loads((GOLDEN / "DeployNode.json").read_text())["spec"]
+    example = f"```json\n{json.dumps(spec, indent=2, ensure_ascii=False)}\n```"
+    return page(
+        "A node's spec",
+        "`schemas/specs.py`",
+        texts.SPEC.strip(),
+        *described([NodeSpec], {"NodeSpec": example}),
         "## Instance types",
         texts.INSTANCE_TYPES.strip(),
         table(
@@ -125,8 +143,6 @@ def commands_page() -> str:
                 for name, kind in INSTANCE_TYPES.items()
             ),
         ),
-        "## Why a command is rejected",
-        table(("reason", "means"), enumerated(RefusalReason)),
     )
 
 
@@ -195,62 +211,6 @@ def statuses_page() -> str:
     )
 
 
-def errors_page() -> str:
-    rows = ((str(problem.status), f"`{code}`", problem.title) for code, problem in PROBLEMS.items())
-    return page(
-        "Errors over HTTP",
-        "`schemas/http.py`",
-        texts.ERRORS.strip(),
-        table(("status", "code", "title"), rows),
-    )
-
-
-def settings_of(service: str) -> type[Settings]:
-    module = importlib.import_module(f"services.{service}.settings")
-    return next(
-        kind for kind in vars(module).values()
-        if isinstance(kind, type) and issubclass(kind, Settings)
-        and kind.__module__ == module.__name__
-    )  # fmt: skip
-
-
-def setting_rows(model: type[Settings], prefix: str, names: Iterable[str]) -> str:
-    schema = model.model_json_schema()
-    rows = (
-        (
-            f"`{prefix}{name.upper()}`",
-            words(schema["properties"][name], schema.get("$defs", {})),
-            default_of(model, name),
-            comment(model, name),
-        )
-        for name in names
-    )
-    return table(("variable", "type", "default", "meaning"), rows)
-
-
-def default_of(model: type[Settings], name: str) -> str:
-    """Nothing where the comment has to say it."""
-    value = model.model_json_schema()["properties"][name].get("default")
-    return "" if comment(model, name).startswith("Default:") else f"`{shown(value)}`"
-
-
-def settings_page() -> str:
-    shared = [name for name in Settings.model_fields if name.upper() in SHARED]
-    common = [name for name in Settings.model_fields if name.upper() not in SHARED]
-    parts = [
-        texts.SETTINGS.strip(),
-        "## Read by every service",
-        setting_rows(Settings, "", shared),
-        "## Of every service, under its own prefix",
-        setting_rows(Settings, "CELLNODE_<SERVICE>_", common),
-    ]
-    for service in SERVICES:
-        model = settings_of(service)
-        own = list(inspect.get_annotations(model))  # Its own, and shared ones with another default.
-        parts += [f"## {service}", setting_rows(model, f"CELLNODE_{service.upper()}_", own)]
-    return page("Settings", "the `settings.py` of each service", *parts)
-
-
 def promises_page() -> str:
     return page(
         "What cellnode promises",
@@ -264,7 +224,22 @@ def command_line_page() -> str:
     return page("The command `cellnode`", "`cellnode/cli/`", command_line.reference())
 
 
+def errors_page() -> str:
+    sources = "`schemas/http.py`, `cellnode/errors.py` and `cellnode/cli/exits.py`"
+    return page("Errors", sources, errors_reference.reference())
+
+
+def settings_page() -> str:
+    return page("Settings", "the `settings.py` of each service", settings_reference.reference())
+
+
+def http_api_page() -> str:
+    return page("The HTTP api", "`services/api/`", http_page.reference())
+
+
 PAGES = {
+    "spec.md": spec_page,
+    "http.md": http_api_page,
     "cli.md": command_line_page,
     "../promises.md": promises_page,
     "commands.md": commands_page,

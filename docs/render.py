@@ -14,6 +14,10 @@ from typing import Any
 from pydantic import BaseModel
 
 DEFAULT_CHARACTERS_MAX = 40
+# What a spec is made of has a page of its own.
+SPEC_PARTS = frozenset(
+    {"NodeSpec", "Instances", "Probe", "Requirements", "Image", "Variable", "Signature"}
+)
 
 Definitions = dict[str, dict[str, Any]]
 
@@ -71,7 +75,7 @@ def linked(schema: dict[str, Any], definitions: Definitions) -> str:
     name = schema["$ref"].rsplit("/", 1)[-1]
     target = definitions[name]
     if "enum" not in target:
-        return f"[{name}](#{name.lower()})"
+        return f"[{name}]({'spec.md' if name in SPEC_PARTS else ''}#{name.lower()})"
     if name == "Reason":
         return "a [reason](statuses.md#reasons)"
     return ", ".join(f"`{value}`" for value in target["enum"])

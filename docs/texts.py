@@ -56,3 +56,32 @@ standard output, errors to standard error: one sentence and the next step. On a 
 colours (never with `NO_COLOR`), tables and live progress; in a pipe plain lines. `--json` prints
 what the api answered: one document, or one a line where it is a stream.
 """
+
+SPEC = """
+All that is wanted of a node. The same fields stand in [DeployNode](commands.md#deploynode) on the
+bus, in the body of [`PUT /v1/nodes/{node}`](http.md#put-v1nodesnode), and, with the node's name
+beside them, in a file for [`cellnode deploy`](cli.md#cellnode-deploy). A spec says everything:
+deploying it means *make it so*. Only what an instance is made of (checkpoint, cell, marked
+variables, environment, type, state, env, secrets) replaces instances when it changes; the rest
+changes them in place.
+"""
+
+HTTP = """
+The api as the gateway offers it, JSON over HTTP. Everything but `:execute`, which is told in
+[calling.md](calling.md), and a node's own document at `/v1/nodes/{node}/openapi.json`. The same as
+OpenAPI 3.1, with examples: `/openapi.json`.
+
+Every request may carry `X-Request-ID`, which comes back and stands in every log line about it, and,
+where there is a project, `Cellnode-Project` (`default` without it). Every error is a
+[problem](errors.md). Pages are walked with `limit` and `after`, or the `Link` header.
+"""
+
+SDK_ERRORS = """
+What `cellnode` raises, in Python. Each reads as one sentence and what to do; a `ProblemError` has
+all members of the problem as attributes: `code`, `detail`, `field`, `remedy`, `request_id`,
+`trace_id`.
+"""
+
+EXIT_CODES = """
+What the command `cellnode` ends with.
+"""

@@ -74,24 +74,24 @@ class NodeSpec(BaseModel):
 
     model_config = _Frozen
 
-    checkpoint: Digest
-    cell: str = Field(min_length=1, max_length=CELL_CHARACTERS_MAX)
-    inputs: Variables = ()
-    outputs: Variables = ()
+    checkpoint: Digest  # Over HTTP also the name of a pin, which becomes its digest of today.
+    cell: str = Field(min_length=1, max_length=CELL_CHARACTERS_MAX)  # Python, once a request.
+    inputs: Variables = ()  # Set by each request; typed as in the checkpoint unless said here.
+    outputs: Variables = ()  # What answers it.
     instances: Instances = Instances()
     instance_type: InstanceTypeName = "small"  # Which there are is the operator's table.
     environment: Environment = "here"
-    state: Literal["shared", "fresh"] = "shared"
+    state: Literal["shared", "fresh"] = "shared"  # Seen by the next request, or thrown away.
     idempotent: bool = False  # A request may be executed twice: it is sent again after a failure.
-    deadline_seconds: float = Field(default=60.0, ge=0.01, le=3600)
-    start_timeout_seconds: float = Field(default=120.0, ge=0.1, le=3600)
-    replace_after_seconds: float = Field(default=10.0, ge=0, le=3600)
+    deadline_seconds: float = Field(default=60.0, ge=0.01, le=3600)  # For one request.
+    start_timeout_seconds: float = Field(default=120.0, ge=0.1, le=3600)  # Then it is in trouble.
+    replace_after_seconds: float = Field(default=10.0, ge=0, le=3600)  # Of being UNHEALTHY.
     probe: Probe = Probe()
     queue_max: int = Field(default=1000, ge=0, le=100_000)  # Requests that may wait in a gateway.
     errors: Literal["full", "brief"] = "full"  # Whether callers see the traceback of the cell.
     env: dict[EnvironmentVariable, str] = Field(
         default_factory=dict, max_length=ENVIRONMENT_VARIABLES_MAX
-    )
+    )  # Of the cell's process.
     secrets: tuple[EnvironmentVariable, ...] = Field(default=(), max_length=64)
 
 
