@@ -27,4 +27,5 @@ def pin_for(mark: Mark, cell: str, namespace: Namespace, **options: Any) -> Pin:
     # A request sets the inputs anyway; what is there is an example of them.
     surely = (needs.surely - set(mark.inputs)) & namespace.keys()
     also = (needs.perhaps | {*mark.inputs, *mark.outputs}) & namespace.keys() - surely
-    return pin(mark.pin_name, sorted(surely), also=sorted(also), namespace=namespace, **options)
+    options = {"namespace": namespace, "examples": mark.inputs, **options}
+    return pin(mark.pin_name, sorted(surely), also=sorted(also), **options)

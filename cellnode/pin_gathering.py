@@ -34,13 +34,15 @@ class Wanted:
     variables: Iterable[str] | None
     also: tuple[str, ...]
     check: bool
+    shown: frozenset[str] = frozenset()  # Whose values the manifest shows as examples.
 
 
 class Gathered:
     """What goes into a checkpoint."""
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: Namespace, shown: frozenset[str]) -> None:
         self.namespace = namespace
+        self.shown = shown
         self.pickles: dict[str, Pickled] = {}
         self.modules: dict[str, str] = {}  # Bound name to module.
         self.skipped: list[Skipped] = []
@@ -74,7 +76,7 @@ class Gathered:
 
 
 def gather(wanted: Wanted) -> Gathered:
-    gathered, variables = Gathered(wanted.namespace), wanted.variables
+    gathered, variables = Gathered(wanted.namespace, wanted.shown), wanted.variables
     if variables is None:
         for name in sorted(_visible(wanted.namespace)):
             gathered.take(name)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from cellnode.errors import ValueNotSent
+from cellnode.values import BytesFound, encoded_value
+
 Schema = dict[str, Any]
 ITEMS_MAX = 10_000  # How many elements of a list are looked at.
 PROPERTIES_MAX = 64
 PREFIX_ITEMS_MAX = 16
+EXAMPLE_CHARACTERS_MAX = 2_000
+EXAMPLE_PICKLED_BYTES_MAX = 64_000  # A larger value is not even tried.
 DEPTH_MAX = 12
 KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "number", "U": "string"}
 SCALARS: dict[type, str] = {
@@ -30,6 +35,20 @@ def schema_of(value: Any, depth: int = 0) -> Schema:
     if kind is dict:
         return _dict(value, depth)
     return _of_numpy(value)
+
+
+def example_of(value: Any, pickled_bytes: int) -> dict[str, str]:
+    """The value as JSON text under `example`; nothing where it is long or JSON has no such value.
+
+    Text, since a manifest holds no floats.
+    """
+    if pickled_bytes > EXAMPLE_PICKLED_BYTES_MAX or schema_of(value) in ({}, {"type": "null"}):
+        return {}
+    try:
+        text = encoded_value(value)
+    except (BytesFound, ValueNotSent):
+        return {}
+    return {"example": text} if len(text) <= EXAMPLE_CHARACTERS_MAX else {}
 
 
 def _list(values: list[Any], depth: int) -> Schema:

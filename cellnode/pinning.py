@@ -19,7 +19,7 @@ from cellnode.pin_check import check_loads
 from cellnode.pin_gathering import Gathered, Skipped, Wanted, gather
 from cellnode.pin_packages import packages_of
 from cellnode.pin_pickling import Namespace, pickled, together
-from cellnode.pin_schemas import schema_of
+from cellnode.pin_schemas import example_of, schema_of
 from cellnode.store import Store, canonical_json
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def pin(
     variables: Iterable[str] | None = None,
     *,
     also: Iterable[str] = (),
+    examples: Iterable[str] = (),
     namespace: Namespace | None = None,
     store: str | os.PathLike[str] | None = None,
     project: str | None = None,
@@ -76,6 +77,8 @@ def pin(
         variables: which ones; by default all that can be pinned. Named functions bring the
             variables that they use.
         also: more of them, left out (with a warning) where they cannot be pinned.
+        examples: of these the value itself, if it is short, stands readable in the manifest, and
+            as the example in the API of a node that has them as inputs.
         namespace: where the variables are; by default the caller's globals.
         store: a directory; by default `$CELLNODE_STORE`, `$CELLNODE_DATA/store` or
             `~/.cellnode/store`.
@@ -95,7 +98,8 @@ def pin(
         namespace = sys._getframe(1).f_globals
     if project is None:
         project = client.project if client else os.environ.get("CELLNODE_PROJECT") or "default"
-    made = _pinned(Store(store), (project, name), Wanted(namespace, variables, tuple(also), check))
+    wanted = Wanted(namespace, variables, tuple(also), check, frozenset(examples))
+    made = _pinned(Store(store), (project, name), wanted)
     for skipped in made.skipped:
         warnings.warn(f"{skipped.path}: {skipped.reason}", NotPinned, stacklevel=2)
     if upload is False or (upload is None and store is not None and client is None):
@@ -156,6 +160,7 @@ def _variable(gathered: Gathered, name: str, group: int) -> dict[str, Any]:
         "schema": schema,
         "bytes": gathered.pickles[name].bytes,
         "group": group,
+        **(example_of(value, gathered.pickles[name].bytes) if name in gathered.shown else {}),
     }
 
 

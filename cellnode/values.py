@@ -43,6 +43,14 @@ def encoded(inputs: Mapping[str, Any], *, may_hold_bytes: bool = True) -> bytes:
         raise _refused(inputs, str(error)) from None
 
 
+def encoded_value(value: Any) -> str:
+    """One value as the JSON text that a node would be sent; raises what `encoded` raises."""
+    try:
+        return _ENCODER.encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _refused({"value": value}, str(error)) from None
+
+
 def _refused(inputs: Mapping[str, Any], otherwise: str) -> ValueNotSent:
     for name, value in inputs.items():
         for path, reason in _culprits(value, name, 0):

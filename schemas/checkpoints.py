@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from schemas.errors import CheckpointFault
 from schemas.ids import Digest, VariableName, digest_of
 from schemas.statuses import Reason
 
 MANIFEST_BYTES_MAX = 64 * 1024 * 1024
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 class _Part(BaseModel):
@@ -42,6 +47,14 @@ class PinnedVariable(_Part):
     json_schema: dict[str, Any] = Field(default_factory=dict, alias="schema")
     bytes: int = Field(ge=0)
     group: int = Field(ge=0)
+    example: str = ""  # The pinned value as JSON text, where that is short.
+
+    @field_validator("example")
+    @classmethod
+    def _is_json(cls, value: str) -> str:
+        if value:
+            json.loads(value, parse_constant=_refused)
+        return value
 
 
 class PinnedModule(_Part):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,7 +59,10 @@ def node_document(node: Node, manifest: Manifest | None) -> Json:
     for name, told in (*inputs.items(), *outputs.items()):
         if name in pinned:
             told.setdefault("description", f"Pinned as {pinned[name].type}.")
-    for told in inputs.values():
+    for one in node.spec.inputs:
+        told, own = inputs[one.name], pinned.get(one.name)
+        if one.json_schema is None and own is not None and own.example:
+            told.setdefault("examples", [json.loads(own.example)])
         if has_example(told):
             told.setdefault("examples", [example_of(told)])
     return {

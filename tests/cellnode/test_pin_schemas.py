@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cellnode.pin_schemas import schema_of
+from cellnode.pin_schemas import example_of, schema_of
 
 INTEGER = {"type": "integer"}
 
@@ -70,3 +70,19 @@ def test_pinning_imports_no_numpy() -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=".", timeout=60, check=False)
 
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.5, "1.5"), ("äb", '"äb"'), ([1, 2], "[1,2]"), ({"a": None}, '{"a":null}')],
+)
+def test_a_short_value_is_its_own_example(value: Any, text: str) -> None:
+    assert example_of(value, 10) == {"example": text}
+
+
+@pytest.mark.parametrize(
+    "value", [None, float("nan"), "x" * 3000, print, object(), b"bytes", {1, 2}, [object()]]
+)
+def test_what_is_long_or_no_json_is_no_example(value: Any) -> None:
+    assert example_of(value, 10) == {}
+    assert example_of([1], 10**9) == {}

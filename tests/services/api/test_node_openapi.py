@@ -150,3 +150,17 @@ def test_an_example_that_is_given_fits(schema: Any) -> None:
     told = documented(schema, "#")
     if isinstance(told, dict) and has_example(told):
         assert Draft202012Validator(told).is_valid(example_of(told)), json.dumps(told)
+
+
+def test_the_pinned_value_of_an_input_is_the_example_of_a_call() -> None:
+    manifest = a_manifest(x={"type": "array", "items": {"type": "number"}})
+    shown = manifest.variables[0].model_copy(update={"example": "[0.5, 2.0]"})
+    manifest = manifest.model_copy(update={"variables": (shown,)})
+
+    document = a_document(manifest, inputs=["x"], outputs=[])
+    own = a_document(manifest, inputs=[{"name": "x", "schema": {"type": "string"}}], outputs=[])
+
+    content = the_call(document)["requestBody"]["content"]["application/json"]
+    assert content["example"] == {"input": {"x": [0.5, 2.0]}}
+    assert is_taken(document, content["example"])
+    assert properties(own, "Input")["x"]["examples"] != [[0.5, 2.0]]
