@@ -27,7 +27,11 @@ def outcome_view(outcome: Outcome) -> CommandView:
     }
     if isinstance(outcome, CommandAccepted):
         return CommandView(
-            **shared, outcome="accepted", generation=outcome.generation, changed=outcome.changed
+            **shared,
+            outcome="accepted",
+            generation=outcome.generation,
+            changed=outcome.changed,
+            sentence=outcome.sentence,
         )
     return CommandView(
         **shared,

@@ -13,10 +13,13 @@ from schemas.events import InstanceStatusChanged
 from schemas.ids import UID_CHARACTERS, instance_id
 from schemas.instance_types import InstanceType
 from schemas.nodes import Node
+from schemas.statuses import NodeStatus
 from schemas.views import Cost, InstanceView, NodeStatusView, NodeView
 from services.chassis.telemetry import logger
 
 log = logger("api.records")
+
+LAST_STATUSES = frozenset({NodeStatus.DELETING, NodeStatus.SUSPENDED})
 
 
 V = TypeVar("V", bound=BaseModel)
@@ -66,7 +69,16 @@ def node_record(place: str, value: bytes, status: bytes | None) -> NodeRecords:
     node = _parsed(Node, place, value)
     if node is None or node.place != place:
         raise StoreUnavailable(f"the projection's record of {place} cannot be read")
-    return NodeRecords(node, None if status is None else _parsed(NodeStatusView, place, status))
+    seen = None if status is None else _parsed(NodeStatusView, place, status)
+    return NodeRecords(node, None if seen is None or _is_of_former(seen, node) else seen)
+
+
+def _is_of_former(status: NodeStatusView, node: Node) -> bool:
+    """Left by a node that had this name before: it shows until the new one is first looked at.
+
+    Only the statuses that a node may leave with are judged, as clocks of two machines differ.
+    """
+    return status.status in LAST_STATUSES and status.since < node.created_at
 
 
 def instance_keys(node: Node) -> list[str]:

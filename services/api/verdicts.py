@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from uuid import UUID
 
+from schemas.events import CommandAccepted
 from schemas.statuses import InstanceStatus, NodeStatus, Reason
 from schemas.views import InstanceView, NodeView
 from services.api.problems import ApiProblem
@@ -27,9 +28,16 @@ HOPELESS = frozenset(
         Reason.PYTHON_MISMATCH,
         Reason.PACKAGE_MISSING,
         Reason.PACKAGE_MISMATCH,
+        Reason.INSTANCE_TYPE_UNKNOWN,
         Reason.LOAD_FAILED,
     }
 )
+
+
+def uid_made_by(accepted: CommandAccepted) -> UUID | None:
+    """Of the node that the command has made; what is seen under its name may be one that leaves."""
+    is_first = accepted.changed and accepted.generation == 1
+    return accepted.command if is_first and accepted.command_kind == "DeployNode" else None
 
 
 def is_there(view: NodeView | None, goal: Goal, generation: int) -> bool:

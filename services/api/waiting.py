@@ -19,7 +19,7 @@ from services.api.outcomes import Outcomes
 from services.api.problems import ApiProblem
 from services.api.projection import Projection
 from services.api.publishing import Publishing, rejection
-from services.api.verdicts import Goal, is_there, state_of, with_command
+from services.api.verdicts import Goal, is_there, state_of, uid_made_by, with_command
 from services.chassis.clock import Clock
 
 WAITS_MAX = 1_000  # At one moment.
@@ -110,6 +110,9 @@ class Waiting:
             return False
         if sought.goal is Goal.GONE:
             return self._is_gone(sought)
+        made = uid_made_by(sought.accepted)
+        if sought.seen is not None and made not in (None, sought.seen.uid):
+            return False
         try:
             return is_there(sought.seen, sought.goal, sought.accepted.generation)
         except ApiProblem as problem:

@@ -164,3 +164,24 @@ async def post(world: World, path: str, body: Any = None, **headers: str) -> Rep
 
 def quoted(text: str) -> str:
     return text.replace("+", "%2B")
+
+
+@pytest.mark.full
+async def test_a_name_is_waited_for_as_soon_as_it_is_free(world: World) -> None:
+    """The projection may still show the node that has left, or nothing but its last status."""
+    for turn in range(12):
+        await world.apply("reborn", "?wait=ACCEPTED")
+        await world.client.ask("DELETE", "/v1/nodes/reborn?wait=ACCEPTED")
+        reply = await as_soon_as_free(world, "reborn")
+        assert reply.status == 200, (turn, reply.body)
+        assert reply.json["status"]["status"] == "HEALTHY"
+        await world.gone("reborn")
+
+
+async def as_soon_as_free(world: World, node: str) -> Reply:
+    for _ in range(5_000):
+        reply = await world.apply(node, "?wait=HEALTHY")
+        if reply.code != "name-busy":
+            return reply
+        await asyncio.sleep(0.001)
+    raise AssertionError(f"{node} does not get free")
