@@ -71,6 +71,8 @@ class Store:
         is_new = not path.is_file() or path.stat().st_size != view.nbytes
         if is_new:
             self._write(path, view)
+        else:
+            _touch(path)
         return {"sha256": sha256, "bytes": view.nbytes}, is_new
 
     def put_checkpoint(self, manifest: dict[str, Any]) -> str:
@@ -126,6 +128,12 @@ class Store:
                 os.fchmod(file.fileno(), mode)
             os.replace(temporary, path)
         _sync_directory(path.parent)
+
+
+def _touch(path: Path) -> None:
+    """An api on the same directory frees blobs that no manifest names and nobody wanted lately."""
+    with contextlib.suppress(OSError):  # Where we may not, it is another's, who keeps it.
+        os.utime(path)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ SETTLED_SECONDS_MAX, SETTLED_PAUSE_SECONDS = 1.0, 0.02
 # What no retry mends: the checkpoint, its packages or the cell must change first.
 LASTING = {
     "CHECKPOINT_MISSING", "CHECKPOINT_DAMAGED", "PYTHON_MISMATCH", "PACKAGE_MISSING",
-    "PACKAGE_MISMATCH", "LOAD_FAILED",
+    "PACKAGE_MISMATCH", "INSTANCE_TYPE_UNKNOWN", "LOAD_FAILED",
 }  # fmt: skip
 
 IsThere = Callable[[NodeView], bool]

@@ -12,7 +12,8 @@ from cellnode.models import NodeView
 from cellnode.node import Node
 from cellnode.origin import Origin
 from cellnode.telling import why
-from cellnode.watching import Watch, folded, healthy, in_status
+from cellnode.watching import LASTING, Watch, folded, healthy, in_status
+from services.api.verdicts import HOPELESS
 from tests.cellnode.sample_node import NODE, SINCE
 from tests.cellnode.site import Reply, Site, answer, problem, serving, streamed
 
@@ -179,3 +180,8 @@ def test_a_suspended_node_is_told_at_once() -> None:
         origin.close()
 
     assert len(site.requests) == 1
+
+
+@pytest.mark.parametrize("reason", sorted(HOPELESS))
+def test_what_the_api_does_not_wait_for_the_sdk_does_not_either(reason: str) -> None:
+    assert reason in LASTING
