@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -283,15 +282,6 @@ def test_the_callers_variables_are_pinned_where_the_environment_says(tmp_path: P
     assert record is not None
     assert record["digest"] == done.stdout.strip()
     assert [each["name"] for each in store.manifest(record["digest"])["variables"]] == ["x"]
-
-
-def test_a_blob_that_is_there_is_wanted_anew_so_that_nobody_frees_it(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    reference, _ = store.put_blob(b"content")
-    path = store.blob_path(reference["sha256"])
-    os.utime(path, (1, 1))
-    store.put_blob(b"content")
-    assert time.time() - path.stat().st_mtime < 3600
 
 
 def test_blobs_are_written_once_and_read_only(tmp_path: Path) -> None:
