@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import urllib.request
 
+import pytest
+
 from tests.cellnode.notebook.kernel import Kernel
 from tests.e2e.system import System
 from tests.e2e.waiting import until
+
+pytestmark = pytest.mark.full  # A kernel and a system of its own take their time to start.
 
 STATE = "factor = 2\nhelper = lambda x: x * factor\nx = 1.5\ny = 3.0\nlast = '<b>bold</b>'"
 
