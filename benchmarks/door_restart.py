@@ -94,7 +94,7 @@ def _healthy(system: System, statuses: Follower, nodes: list[str]) -> int:
 
 def _rows(end: str, restarts: list[Restart]) -> list[Row]:
     seconds = [one.seconds for one in restarts if one.seconds is not None]
-    name = f"restart_after_{end}"
+    name = f"restart_{end}"
     return [
         Row(f"{name}_count", len(seconds), at_least=RESTARTS),
         Row(f"{name}_nodes_lost_count", _sum(restarts, "lost"), at_most=0),
