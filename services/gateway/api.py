@@ -18,7 +18,7 @@ class ApiLimits:
 
     tunnels_max: int = 1000
     connect_seconds_max: float = 2.0
-    idle_seconds_max: float = 900.0  # Longer than any wait that the api grants.
+    idle_seconds_max: float = 3660.0  # Longer than any wait that the api grants.
 
 
 class Api:

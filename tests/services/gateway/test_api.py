@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from schemas.views import WAIT_SECONDS_MAX
+from services.gateway.settings import GatewaySettings
 from tests.services.gateway.agents import echoes as runs
 from tests.services.gateway.apis import TestApi, echoes, saying, serving, tells_events, waits
 from tests.services.gateway.waiting import until
@@ -177,6 +179,10 @@ class TestStreams:
         assert [(await wire.reply()).body for wire in wires] == [b"at last"] * 5
         api.behave = echoes
         assert (await ask(world, "PUT /v1/pins/a", b"body")).body == b"body"
+
+
+def test_a_wait_that_the_api_grants_is_never_cut_off() -> None:
+    assert GatewaySettings().api_idle_seconds_max > WAIT_SECONDS_MAX
 
 
 class TestPatience:
