@@ -1,7 +1,8 @@
-"""Take the README's pictures anew, of a real session: `python -m docs.pictures [terminal|notebook]`.
+"""Take the README's pictures anew, of real sessions: `python -m docs.pictures`.
 
-It starts a system on 127.0.0.1:8080, which has to be free, types commands on a terminal, runs the
-example notebook in JupyterLab, and needs a chromium for the latter.
+`terminal` or `notebook` behind it takes one of them. It starts a system on 127.0.0.1:8080, which
+has to be free, types commands on a terminal, and runs the example notebook in JupyterLab, for
+which it needs a chromium.
 """
 
 from __future__ import annotations
