@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cellnode
 from tests.cellnode.notebook.kernel import Kernel
 from tests.docs.pages import Block, Typed, is_like, typed
 from tests.e2e.system import System
+from tests.e2e.waiting import until
 from tests.sources import ROOT
 
 COMMANDS_SECONDS_MAX = 90.0
@@ -59,8 +61,15 @@ class Reader:
             json.loads(block.text)
 
     def closes(self) -> None:
+        """The next page's reader finds nothing of this one's nodes."""
         if self._kernel is not None:
             self._kernel.stop()
+        with cellnode.connect(f"http://{self._places['127.0.0.1:8080']}") as client:
+            names = [each.node for each in client.nodes()]
+            for name in names:
+                client.node(name).delete(wait=False)
+            for name in names:
+                until(f"{name} is gone", lambda: name not in _nodes(client))  # noqa: B023
 
     def _types(self, block: Block) -> None:
         commands = typed(block)
@@ -97,6 +106,10 @@ class Reader:
         for written, real in self._places.items():
             text = text.replace(real, written)
         return text
+
+
+def _nodes(client: cellnode.Client) -> set[str]:
+    return {each.node for each in client.nodes()}
 
 
 def _plain(text: str) -> str:

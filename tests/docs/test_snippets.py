@@ -17,8 +17,6 @@ pytestmark = pytest.mark.timeout(240)
 # What is not typed here, word for word, and why. A row that no page has fails too.
 NOT_TYPED = {
     "make up": "the system that the pages meet was started so; it does not end by itself",
-    "make demo": "tests/e2e/test_demo.py runs it",
-    "make test": "it is what runs this",
     ".venv/bin/jupyter lab examples/notebook.ipynb": "tests/cellnode/notebook/ opens it so",
     "cellnode up": "the system that the pages meet was started so; it does not end by itself",
     "cellnode up --kafka kafka.example:9092 --redis redis://redis.example:6379/0": (
