@@ -35,6 +35,7 @@ from services.chassis.process import Process
 from services.chassis.redis import connected
 from services.chassis.telemetry import logger
 
+HEADER_BYTES_MAX = 64 * 1024  # Of one; the gateway passes on half of it at most.
 LOOK_SECONDS = 0.1  # Until the projection was read once.
 
 log = logger("api.app")
@@ -125,6 +126,7 @@ async def _listening(
         handle_signals=False,
         access_log=None,
         handler_cancellation=True,  # A client that has gone waits for nothing.
+        max_field_size=HEADER_BYTES_MAX,
         shutdown_timeout=process.settings.drain_seconds_max,
     )
     await runner.setup()
