@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from typing import Any
 
 from benchmarks import door_contracts, door_events, door_restart, door_starting, door_uploads
 from benchmarks.rows import Row, finish
+
+TRACED_MAX = 8  # Calls that a failure is told with.
 
 
 class Overdue(Exception):
@@ -69,7 +72,8 @@ def measured(name: str, part: Part) -> list[Row]:
         with at_most(part.seconds_max):
             rows = part.rows()
     except (*FAILURES, subprocess.SubprocessError) as error:
-        say(f"{name} failed after {time.monotonic() - begun:.1f} s: {error!r}")
+        say(f"{name} failed after {time.monotonic() - begun:.1f} s:")
+        say("".join(traceback.format_exception(error, limit=-TRACED_MAX)).replace("\n", "\n# "))
         return [Row(name, None)]
     for row in rows:
         say(f"  {row}")
