@@ -77,8 +77,7 @@ def pin(
         variables: which ones; by default all that can be pinned. Named functions bring the
             variables that they use.
         also: more of them, left out (with a warning) where they cannot be pinned.
-        examples: of these the value itself, if it is short, stands readable in the manifest, and
-            as the example in the API of a node that has them as inputs.
+        examples: whose values, if short, stand readable in the manifest, and in a node's API.
         namespace: where the variables are; by default the caller's globals.
         store: a directory; by default `$CELLNODE_STORE`, `$CELLNODE_DATA/store` or
             `~/.cellnode/store`.

@@ -131,6 +131,18 @@ def test_a_wait_follows_events_across_a_cut_and_tells_each_change() -> None:
     assert [each.headers.get("last-event-id") for each in streams] == [None, "1", "1"]
 
 
+def test_who_has_waited_and_looks_sees_it_too() -> None:
+    """Events come a moment before the view that the server reads."""
+    third = frame("NodeStatusChanged", {**STATUS, "generation": 3})
+    there = {**NODE, "status": {**STATUS, "generation": 3}}
+    with serving(streamed(third), answer(NODE), answer(NODE), answer(there)) as site:
+        view, _ = watched(site, 5.0)
+        looks = [each for each in site.requests if "events" not in each.target]
+
+    assert view == NodeView.from_json(there)
+    assert len(looks) == 3
+
+
 def test_a_silent_stream_is_no_reason_to_miss_what_has_come() -> None:
     silent = Reply(streamed(b": hello\n\n").data.removesuffix(b"0\r\n\r\n"))
     there = {**NODE, "status": {**STATUS, "generation": 3}}

@@ -34,7 +34,6 @@ NOT_RUN = {
     "toml": "a file that is only shown",
 }
 GENERATED = "docs/reference/"
-FAST = {"README.md"}
 
 
 def is_done(block: Block) -> bool:
@@ -46,7 +45,7 @@ def is_done(block: Block) -> bool:
 
 
 PAGES = [
-    pytest.param(path, id=path.name, marks=() if path.name in FAST else pytest.mark.full)
+    pytest.param(path, id=path.name, marks=pytest.mark.full)
     for path in READ
     if any(block.language in {"console", "python"} for block in blocks(path))
 ]
