@@ -55,9 +55,11 @@ class Watch:
 
     def _settled(self, view: NodeView, is_there: IsThere) -> NodeView:
         """Events come a moment before the server's own view: who looks next shall see it, too."""
+        if not self._is_of_event:
+            return view
         ends_at = min(self._ends_at, time.monotonic() + SETTLED_SECONDS_MAX)
         try:
-            while self._is_of_event and time.monotonic() < ends_at:
+            while time.monotonic() < ends_at:
                 if is_there(seen := self._looked_at()):
                     return seen
                 time.sleep(SETTLED_PAUSE_SECONDS)
@@ -145,7 +147,8 @@ def _number(instance: InstanceView) -> tuple[str, int]:
 def healthy(generation: int, count: int | None = None) -> IsThere:
     """HEALTHY at this generation or a later one, with so many (None: the minimum) of the revision.
 
-    Raises NodeUnhealthy as soon as an instance is in trouble that no retry can mend.
+    Raises NodeUnhealthy as soon as an instance is in trouble that no retry can mend, or where the
+    node stays suspended.
     """
 
     def is_there(view: NodeView) -> bool:
@@ -157,10 +160,18 @@ def healthy(generation: int, count: int | None = None) -> IsThere:
             return True
         # The node's own status follows that of its instances at once, and says more.
         if view.generation >= generation and status.status != "CREATED":
+            _raise_if_stopped(view, status)
             raise_if_lasting(view)
         return False
 
     return is_there
+
+
+def _raise_if_stopped(view: NodeView, status: NodeStatusView) -> None:
+    if status.reason == "SUSPENDED_BY_OWNER" and status.generation >= view.generation:
+        title = "The node is suspended"
+        told = {"detail": summary(view), "remedy": "resume the node", "reason": status.reason}
+        raise NodeUnhealthy(409, {"code": "node-unhealthy", "title": title, **told})
 
 
 def raise_if_lasting(view: NodeView) -> None:
