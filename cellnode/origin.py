@@ -32,13 +32,13 @@ Params = Mapping[str, str | Iterable[str] | None]
 def find_url(url: str | None = None) -> str:
     """The argument, else `$CELLNODE_URL`, else the system that `cellnode up` started here."""
     found = url or os.environ.get("CELLNODE_URL") or _of_system_here() or DEFAULT_URL
-    parts = urlsplit(found)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise CellnodeError(f"{found!r} is no address of a server; write one like {DEFAULT_URL}")
     try:
+        parts = urlsplit(found)
         _ = parts.port
     except ValueError as error:
         raise CellnodeError(f"{found!r} is no address of a server ({error})") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise CellnodeError(f"{found!r} is no address of a server; write one like {DEFAULT_URL}")
     return found.rstrip("/")
 
 

@@ -197,3 +197,15 @@ def test_a_suspended_node_is_told_at_once() -> None:
 @pytest.mark.parametrize("reason", sorted(HOPELESS))
 def test_what_the_api_does_not_wait_for_the_sdk_does_not_either(reason: str) -> None:
     assert reason in LASTING
+
+
+def test_a_node_that_its_owner_stopped_is_not_waited_for_until_it_is_resumed() -> None:
+    stopped = {**STATUS, "status": "SUSPENDED", "healthy_of_revision": 0}
+    suspended = changed("NodeStatusChanged", **{**stopped, "reason": "SUSPENDED_BY_OWNER"})
+    resumed = changed("NodeStatusChanged", **{**stopped, "reason": "RESUMED"})
+
+    assert not healthy(2)(folded(VIEW, resumed))
+    with pytest.raises(NodeUnhealthy, match="resume"):
+        healthy(2)(folded(VIEW, suspended))
+    later = replace(folded(VIEW, suspended), generation=VIEW.generation + 1)
+    assert not healthy(2)(later), "what was seen is older than what was asked"

@@ -120,6 +120,7 @@ def test_the_version_is_told() -> None:
         (["call", "digits", "image"], "'image' is no input", "name=value"),
         (["deploy", "spec.yaml"], "spec.yaml is neither", ".json, .toml, .py, .ipynb"),
         (["ls", "--url", "nowhere"], "'nowhere' is no address of a server", ""),
+        (["ls", "--url", "http://[::1"], "is no address of a server", ""),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
