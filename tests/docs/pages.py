@@ -65,9 +65,18 @@ def _typed(part: str) -> Typed:
 
 
 def is_like(printed: str, pattern: str) -> bool:
-    """Whether it is what the page says; `...` is anything, blanks at the ends of lines nothing."""
-    wanted = ".*?".join(map(re.escape, _trimmed(pattern).split("...")))
-    return re.fullmatch(wanted, _trimmed(printed), re.DOTALL) is not None
+    """Whether it is what the page says; blanks at the ends of lines are nothing.
+
+    `...` is anything; on a line of its own it is any lines, or none.
+    """
+    wanted = "".join(map(_like, _trimmed(pattern).splitlines()))
+    return re.fullmatch(wanted, f"{_trimmed(printed)}\n", re.DOTALL) is not None
+
+
+def _like(line: str) -> str:
+    if line == "...":
+        return r"(?:[^\n]*\n)*?"
+    return ".*?".join(map(re.escape, line.split("..."))) + r"\n"
 
 
 def _trimmed(text: str) -> str:

@@ -99,5 +99,7 @@ def test_the_rules_of_this_file_can_fail() -> None:
 
     assert typed(block) == [Typed("one \\\n  two", "printed 1 of 2\n"), Typed("three", "")]
     assert is_like("took 0.3 s \nok", "took ... s\nok")
+    assert is_like("one\ntwo\nthree", "one\n...\nthree")
+    assert is_like("one\nthree", "one\n...\nthree")
     assert not is_like("took 0.3 s\nnot ok", "took ... s\nok")
     assert ROOT / "README.md" in READ
