@@ -263,19 +263,27 @@ class NodeSpec(Model):
         "secrets": tuple,
     }
 
+    # Over HTTP also the name of a pin, which becomes its digest of today.
     checkpoint: str
+    # Python, once a request.
     cell: str
+    # Set by each request; typed as in the checkpoint unless said here.
     inputs: tuple[Variable, ...] = ()
+    # What answers it.
     outputs: tuple[Variable, ...] = ()
     instances: Instances = field(default_factory=lambda: Instances.from_json({"min": 1, "want": 1}))
     # Which there are is the operator's table.
     instance_type: str = "small"
     environment: str | Mapping[str, Any] = "here"
+    # Seen by the next request, or thrown away.
     state: Literal["shared", "fresh"] = "shared"
     # A request may be executed twice: it is sent again after a failure.
     idempotent: bool = False
+    # For one request.
     deadline_seconds: float = 60.0
+    # Then it is in trouble.
     start_timeout_seconds: float = 120.0
+    # Of being UNHEALTHY.
     replace_after_seconds: float = 10.0
     probe: Probe = field(
         default_factory=lambda: Probe.from_json(
@@ -286,6 +294,7 @@ class NodeSpec(Model):
     queue_max: int = 1000
     # Whether callers see the traceback of the cell.
     errors: Literal["full", "brief"] = "full"
+    # Of the cell's process.
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
 
