@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 from cellnode.errors import AnswerNotUnderstood
 
 Read = Callable[[Any], Any]
+SHORT_CHARACTERS_MAX = 64
 M = TypeVar("M", bound="Model")
 
 
@@ -33,10 +34,27 @@ class Model:
         except (TypeError, ValueError) as error:
             raise AnswerNotUnderstood(_told(cls, str(error))) from None
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """A notebook shows a line of it, not all that lies below."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        told = (f"{field.name}={_short(getattr(self, field.name))}" for field in fields)
+        printer.text(f"{type(self).__name__}({', '.join(told)})")
+
     def to_json(self) -> dict[str, Any]:
         """The JSON object that it was read from, without what this version does not know."""
         fields = dataclasses.fields(self)  # type: ignore[arg-type]
         return {field.name: _plain(getattr(self, field.name)) for field in fields}
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Model):
+        return f"{type(value).__name__}(...)"
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    if isinstance(value, (tuple, Mapping)):
+        return f"{len(value)} of them" if value else "none"
+    text = repr(value)
+    return text if len(text) <= SHORT_CHARACTERS_MAX else f"{text[:SHORT_CHARACTERS_MAX]}..."
 
 
 def _told(cls: type[Model], reason: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from cellnode.errors import PinError
 from cellnode.marks import Mark
 from cellnode.needs import needs_of
+from cellnode.pin_gathering import is_ours
 from cellnode.pin_pickling import Namespace
 from cellnode.pinning import Pin, pin
 
@@ -27,5 +28,7 @@ def pin_for(mark: Mark, cell: str, namespace: Namespace, **options: Any) -> Pin:
     # A request sets the inputs anyway; what is there is an example of them.
     surely = (needs.surely - set(mark.inputs)) & namespace.keys()
     also = (needs.perhaps | {*mark.inputs, *mark.outputs}) & namespace.keys() - surely
+    # A node's variable may have the name of an output: it is no example of it.
+    also = frozenset(name for name in also if not is_ours(namespace[name]))
     options = {"namespace": namespace, "examples": mark.inputs, **options}
     return pin(mark.pin_name, sorted(surely), also=sorted(also), **options)

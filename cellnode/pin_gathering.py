@@ -96,11 +96,11 @@ def _visible(namespace: Namespace) -> list[str]:
         if not name.startswith("__")
         and name not in hidden
         and not _NOTEBOOK_PATTERN.match(name)
-        and not _is_ours(value)
+        and not is_ours(value)
     ]
 
 
-def _is_ours(value: Any) -> bool:
+def is_ours(value: Any) -> bool:
     """The notebook's `import cellnode` is no part of its state; instances have no cellnode."""
     # Not isinstance: that asks the value, and a proxy of nothing raises.
     kind = type(value)

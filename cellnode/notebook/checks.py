@@ -43,8 +43,8 @@ def check(mark: Mark, cell: str, namespace: Mapping[str, Any]) -> list[str]:
 
 
 def untyped(mark: Mark, namespace: Mapping[str, Any]) -> list[str]:
-    """Marked variables without a value here: nothing tells their types."""
-    return [name for name in (*mark.inputs, *mark.outputs) if name not in namespace]
+    """Inputs without a value here: nothing tells their types, and no call has an example."""
+    return [name for name in mark.inputs if name not in namespace]
 
 
 def _bound(tree: ast.Module) -> Iterator[str]:

@@ -38,8 +38,8 @@ def deploy_cell(
     _see_the_others(node, mark, shown)
     if nameless := untyped(mark, namespace):
         shown.note(
-            f"No value here tells the type of {', '.join(nameless)}, so the API allows any JSON "
-            "there. Run the cell once without %%node and deploy again for a typed one."
+            f"This notebook has no value of {', '.join(nameless)}, so the API takes any JSON "
+            "there. With an example value and another deploy it is typed."
         )
     shown.doing = "deployed"
     return node

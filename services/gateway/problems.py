@@ -19,7 +19,7 @@ _NOT_EXECUTED = frozenset(
 )
 # What mends it, where the caller or the node's owner can do something.
 _REMEDIES = {
-    "node-suspended": "resume the node: POST /v1/nodes/{node}:resume, or ResumeNode on the bus"
+    "node-suspended": "resume it: `cellnode resume`, `:resume` over HTTP, or ResumeNode on the bus"
 }
 
 

@@ -65,6 +65,18 @@ def test_a_node_at_the_end_of_a_cell_shows_itself_and_escapes_what_it_quotes(
     assert "HEALTHY" in shown.last_text
 
 
+def test_a_view_is_a_line_and_an_output_may_have_the_name_of_the_node(kernel: Kernel) -> None:
+    kernel.run(STATE)
+    kernel.run("%%node same --outputs same\nsame = factor")
+
+    again = kernel.run("%%node same --outputs same\nsame = factor + 1")
+    viewed = kernel.run("same.scale(1)")
+
+    assert (again.status, again.stderr) == ("ok", "")
+    assert viewed.last_text.startswith("NodeView(project='default', node='same'")
+    assert len(viewed.last_text.splitlines()) == 1
+
+
 def test_a_variable_of_the_same_name_is_kept(kernel: Kernel) -> None:
     kernel.run(STATE + "\nmine = 'kept'")
 
