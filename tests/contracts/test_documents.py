@@ -31,6 +31,7 @@ def told(found: Contracts) -> str:
     return "\n".join(found.failures)
 
 
+@pytest.mark.full
 def test_a_node_takes_and_answers_what_its_document_says(gateway: str) -> None:
     url = f"{gateway}/v1/nodes/{NODES[0]}/openapi.json"
     found = checked(url, 10, seed=1, overrides={}, phases="examples,fuzzing")

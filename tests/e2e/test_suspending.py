@@ -70,6 +70,7 @@ def test_a_suspended_node_has_nothing_left_but_its_spec_and_its_record(
     world.statuses.wait(f"default/{node}", "gone")
 
 
+@pytest.mark.full
 def test_what_is_changed_while_suspended_runs_once_it_is_resumed(world: World) -> None:
     checkpoint = world.pin()
     node = world.deploy(checkpoint, "y = 1", outputs=["y"])
@@ -92,6 +93,7 @@ def test_what_is_changed_while_suspended_runs_once_it_is_resumed(world: World) -
     assert accepted(world, "ResumeNode", node)[:2] == (6, False)
 
 
+@pytest.mark.full
 def test_a_resumed_node_is_never_said_to_be_unhealthy_in_a_start_that_goes_well(
     world: World,
 ) -> None:

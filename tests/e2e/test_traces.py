@@ -15,6 +15,8 @@ from tests.e2e.door import HttpWorld
 from tests.e2e.system import System
 from tests.e2e.waiting import until
 
+pytestmark = pytest.mark.full  # A system of its own.
+
 CALL, DEPLOY, FAILED = "0af7651916cd43dd8448eb211c80319c", "1b" * 16, "2c" * 16
 CALLER = "b7ad6b7169203331"
 CALLED = {"input": {"x": 2}}

@@ -48,7 +48,13 @@ def test_a_second_up_on_the_same_directory_is_refused_with_a_remedy(system: Syst
     system.until_ready()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        *(pytest.param(one, marks=pytest.mark.full) for one in (signal.SIGTERM, signal.SIGHUP)),
+    ],
+)
 def test_an_interrupted_start_leaves_nothing(data: Path, number: signal.Signals) -> None:
     with up(data) as launcher:
         until("a service runs", lambda: (data / "logs" / "health.log").exists())

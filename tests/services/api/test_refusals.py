@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 
 from schemas.views import ProblemView
 from tests.services.api.world import Reply, World
+from tests.services.provisioner.scenes import a_checkpoint
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -202,13 +204,17 @@ async def test_a_node_that_cannot_get_healthy_is_told_with_its_evidence(world: W
     assert len(reply.json["command"]) == 36
 
 
+class Slow:
+    """A pinned value whose loading takes longer than the test waits."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (time.sleep, (20,))
+
+
 async def test_a_wait_that_is_over_says_how_far_it_came(world: World) -> None:
     await world.made("slow")
-    path, slow = "?wait=HEALTHY&timeout_seconds=0.2", "import time; time.sleep(60)"
-    body = {"instances": {"min": 2, "want": 2}, "cell": "y = x"}
-    reply = await world.client.ask(
-        "PUT", f"/v1/nodes/slow{path}", world.spec(**body, env={"SLOW": slow})
-    )
+    slow = await asyncio.to_thread(a_checkpoint, world.data, slow=Slow(), factor=3)
+    reply = await world.apply("slow", "?wait=HEALTHY&timeout_seconds=0.5", checkpoint=slow)
     assert (reply.status, reply.code) == (504, "wait-timeout")
     assert "the node is" in reply.json["detail"]
     assert (await world.client.get(f"/v1/commands/{reply.json['command']}")).status == 200

@@ -76,6 +76,7 @@ def test_what_is_not_built_in_is_said_and_nothing_is_sent() -> None:
     assert "use http/protobuf" in said
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("is_hanging", [True, False], ids=["hanging", "away"])
 def test_a_collector_that_does_not_answer_costs_a_second_at_the_end(is_hanging: bool) -> None:
     """Else it would hold up every stop; more spans than there is room for are dropped."""

@@ -67,6 +67,7 @@ async def downloaded(wire: Wire) -> bool:
     return all(parts)
 
 
+@pytest.mark.full
 async def test_a_large_blob_passes_both_ways_in_little_memory(
     redis_url: str, listener: socket.socket, projecting: Projecting, folder: Path, api: TestApi
 ) -> None:

@@ -119,6 +119,7 @@ async def test_a_misspelt_setting_stops_the_start_and_is_named(
     assert b"did you mean CELLNODE_GATEWAY_DRAIN_SECONDS_MAX" in told
 
 
+@pytest.mark.full
 async def test_restarts_under_load_fail_no_call_and_refuse_no_connection(
     redis_url: str, listener: socket.socket, served: Agent
 ) -> None:

@@ -69,6 +69,7 @@ async def test_a_request_to_the_api_always_has_one_trace(world: World, api: Test
     assert given == [PARENT]
 
 
+@pytest.mark.full
 async def test_a_collector_that_hangs_fails_no_call_and_holds_up_no_stop(
     redis_url: str, listener: socket.socket, projecting: Projecting, folder: Path
 ) -> None:
