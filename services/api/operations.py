@@ -134,7 +134,9 @@ class Operation:
     def all_problems(self) -> tuple[str, ...]:
         """Every code that it may answer, each once."""
         of_body = PROBLEMS_OF_BODIES if self.body is not None else ()
-        return tuple(dict.fromkeys((*self.problems, *of_body, *PROBLEMS_ANYWHERE)))
+        # A parameter with a colon or a brace in it makes another path, which there is not.
+        of_path = ("not-found",) if self.parameters else ()
+        return tuple(dict.fromkeys((*self.problems, *of_body, *of_path, *PROBLEMS_ANYWHERE)))
 
     @property
     def pattern(self) -> str:
