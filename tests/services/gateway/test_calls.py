@@ -111,7 +111,7 @@ async def test_a_suspended_node_refuses_with_a_remedy_and_finishes_what_was_sent
     refused = await world.call("digits")
 
     assert (refused.status, refused.code) == (503, "node-suspended")
-    assert "POST /v1/nodes/{node}:resume" in refused.problem["remedy"]
+    assert "cellnode resume" in refused.problem["remedy"]
     assert refused.headers["cellnode-not-executed"] == "true"
     assert "retry-after" not in refused.headers
     assert (await under_way).status == 200
