@@ -6,6 +6,7 @@ import asyncio
 import os
 import struct
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -27,7 +28,7 @@ async def check_kafka(addresses: str) -> None:
     for address in addresses.split(","):
         try:
             host, port = _host_and_port(address.strip())
-            await _asked(lambda: asyncio.open_connection(host, port), _ask_kafka)  # noqa: B023
+            await _asked(partial(asyncio.open_connection, host, port), _ask_kafka)
         except _REFUSALS as error:
             troubles.append(f"{address.strip()}: {_in_words(error)}")
         else:

@@ -22,7 +22,6 @@ _CONTENT_RANGE = Header(
     "A piece of the blob, `bytes <first>-<last>/<all>`; it starts where the one before it ended.",
     r"^bytes [0-9]{1,15}-[0-9]{1,15}/[0-9]{1,15}$",
 )
-_RECEIVED = Header(RECEIVED_BYTES_HEADER, "How much of it has arrived.")
 _SENDING = ("range-not-satisfiable", "blob-unknown", "store-unavailable")
 _RECEIVING = (
     "digest-mismatch", "length-required", "request-timeout", "store-full", "store-unavailable",
