@@ -42,15 +42,20 @@ class Watch:
     def until(self, is_there: IsThere, on_progress: OnProgress | None = None) -> NodeView:
         """The view that satisfies the condition; on_progress gets every view that differs.
 
-        Raises WaitTimedOut with the last view, or NotFound when the node is gone.
+        Raises WaitTimedOut with the last view, NotFound when the node is gone, or what the
+        condition raises.
         """
         shown: NodeView | None = None
         for view in self._views():
             if on_progress is not None and view != shown:
                 on_progress(view)
                 shown = view
-            if is_there(view):
-                return self._settled(view, is_there)
+            try:
+                if is_there(view):
+                    return self._settled(view, is_there)
+            except NodeUnhealthy:
+                self._settled(view, _refused_by(is_there))
+                raise
         raise self._too_late()
 
     def _settled(self, view: NodeView, is_there: IsThere) -> NodeView:
@@ -121,6 +126,19 @@ class Watch:
             "The command stays accepted; wait longer with timeout_seconds=.",
             self._view,
         )
+
+
+def _refused_by(is_there: IsThere) -> IsThere:
+    """True of the views in which the condition sees that it can never come true."""
+
+    def is_refused(view: NodeView) -> bool:
+        try:
+            is_there(view)
+        except NodeUnhealthy:
+            return True
+        return False
+
+    return is_refused
 
 
 def folded(view: NodeView, event: Event) -> NodeView:

@@ -143,6 +143,19 @@ def test_who_has_waited_and_looks_sees_it_too() -> None:
     assert len(looks) == 3
 
 
+def test_who_is_told_that_it_cannot_get_healthy_and_looks_sees_it_too() -> None:
+    new, broken = {**NODE, "generation": 3}, instance(1, "UNHEALTHY", "LOAD_FAILED")
+    trouble = {**STATUS, "status": "UNHEALTHY", "generation": 3}
+    told = frame("InstanceStatusChanged", broken) + frame("NodeStatusChanged", trouble)
+    there = {**new, "status": trouble, "instances": [broken]}
+    with serving(streamed(told), answer(new), answer(new), answer(there)) as site:
+        with pytest.raises(NodeUnhealthy):
+            watched(site, 5.0)
+        looks = [each for each in site.requests if "events" not in each.target]
+
+    assert len(looks) == 3
+
+
 def test_a_silent_stream_is_no_reason_to_miss_what_has_come() -> None:
     silent = Reply(streamed(b": hello\n\n").data.removesuffix(b"0\r\n\r\n"))
     there = {**NODE, "status": {**STATUS, "generation": 3}}
