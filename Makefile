@@ -1,6 +1,6 @@
 # Every target sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo up check format test test-all bench-lifecycle bench-gateway bench-door docs models lock clean
+.PHONY: help demo up check format test test-kafka test-all bench-lifecycle bench-gateway bench-door docs models lock clean
 
 PYTHON ?= python3
 export PYTHON
@@ -31,8 +31,13 @@ format: $(ready) ## Put the code into the house's format
 test: $(ready) ## The fast tier (under five minutes); says what it skipped and why
 	$(pytest) -m "not full and not kafka"
 
-test-all: $(ready) ## Everything: the wheel, a browser, other Pythons, what is slow
+test-kafka: $(ready) ## On Apache Kafka and Debian's Redis: promises, ownership, delivery
+	@.ci/servers
+	$(pytest) -m kafka
+
+test-all: $(ready) ## Everything: the wheel, a browser, other Pythons, Apache Kafka, what is slow
 	@.ci/packages chromium fonts-dejavu-core
+	@.ci/servers
 	$(pytest)
 
 bench-lifecycle: $(ready) ## Measure deploying, failing, recovering; prints the rows

@@ -16,6 +16,7 @@ import pytest
 from schemas.topics import Topic
 from services.embedded.broker import EmbeddedBroker
 from services.embedded.redis_process import socket_arguments, socket_url
+from tests.servers import ApacheKafka, NotInstalled, RedisServer
 
 PARTITIONS = 4
 UNTIL_SECONDS = 10.0
@@ -49,6 +50,28 @@ def redis_url() -> Iterator[str]:
         finally:
             server.kill()
             server.wait()
+
+
+@pytest.fixture(scope="session")
+def apache_kafka() -> Iterator[ApacheKafka]:
+    """One Apache Kafka for all tests of this process; without topics, which tests make."""
+    try:
+        server = ApacheKafka()
+    except NotInstalled as error:
+        pytest.skip(str(error))
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def debian_redis() -> Iterator[RedisServer]:
+    """One of Debian's redis-server for all tests of this process; who uses it empties it."""
+    try:
+        server = RedisServer()
+    except NotInstalled as error:
+        pytest.skip(str(error))
+    with server:
+        yield server
 
 
 @pytest.fixture
