@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import struct
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from cellnode.launcher.places import UpFailed
+from cellnode.launcher.secured import kafka_tls, redis_login, tls
 
 ASK_SECONDS_MAX = 3.0
 KAFKA_PORT, REDIS_PORT, PORT_MAX = 9092, 6379, 65535
@@ -23,12 +25,15 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def check_kafka(addresses: str) -> None:
-    """UpFailed unless one of `host:port,host:port` answers as a Kafka broker does."""
-    troubles = []
+    """UpFailed unless one of `host:port,host:port` answers as a Kafka broker does.
+
+    The login is for the services to try: a broker answers this question without one.
+    """
+    troubles, secured = [], kafka_tls()
     for address in addresses.split(","):
         try:
             host, port = _host_and_port(address.strip())
-            await _asked(partial(asyncio.open_connection, host, port), _ask_kafka)
+            await _asked(partial(asyncio.open_connection, host, port, ssl=secured), _ask_kafka)
         except _REFUSALS as error:
             troubles.append(f"{address.strip()}: {_in_words(error)}")
         else:
@@ -46,7 +51,7 @@ async def check_redis(url: str) -> None:
         await _asked(lambda: _redis_streams(parts), lambda streams: _ping(streams, parts))
     except _REFUSALS as error:
         raise UpFailed(
-            f"no Redis answers at {_without_password(parts)} ({_in_words(error)}). Start it, or "
+            f"no Redis answers at {without_login(url)} ({_in_words(error)}). Start it, or "
             "name another: cellnode up --redis URL; without --redis one is started here"
         ) from None
 
@@ -89,14 +94,18 @@ async def _redis_streams(parts: SplitResult) -> Streams:
     if parts.scheme == "unix":
         return await asyncio.open_unix_connection(unquote(parts.path))
     host, port = parts.hostname or "127.0.0.1", parts.port or REDIS_PORT
-    return await asyncio.open_connection(host, port, ssl=parts.scheme == "rediss" or None)
+    secured = tls("REDIS") if parts.scheme == "rediss" else None
+    return await asyncio.open_connection(host, port, ssl=secured)
 
 
 async def _ping(streams: Streams, parts: SplitResult) -> None:
     reader, writer = streams
+    login = redis_login()
     if parts.password is not None:
-        words = ["AUTH", *([unquote(parts.username)] if parts.username else [])]
-        writer.write(_words(*words, unquote(parts.password)))
+        user = [unquote(parts.username)] if parts.username else []
+        login = [*user, unquote(parts.password)]
+    if login:
+        writer.write(_words("AUTH", *login))
         await _expect(reader, b"+OK")
     writer.write(_words("PING"))
     await _expect(reader, b"+PONG")
@@ -123,8 +132,10 @@ def _host_and_port(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _without_password(parts: SplitResult) -> str:
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+def without_login(url: str) -> str:
+    """As it may be shown and written."""
+    scheme, _, rest = url.partition("://")
+    return url if rest.startswith("/") else f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 def _in_words(error: BaseException) -> str:
@@ -132,5 +143,7 @@ def _in_words(error: BaseException) -> str:
         return f"no answer in {ASK_SECONDS_MAX:g} s"
     if isinstance(error, EOFError):
         return "it closed the connection"
+    if isinstance(error, ssl.SSLError):
+        return getattr(error, "verify_message", "") or str(error.reason)
     number = getattr(error, "errno", None)
     return os.strerror(number) if number and number > 0 else str(error)

@@ -16,6 +16,7 @@ from cellnode.launcher.child import (
     in_words,
 )
 from cellnode.launcher.children import Children
+from cellnode.launcher.given import without_login
 from cellnode.launcher.leftovers import end_instances
 from cellnode.launcher.options import Options
 from cellnode.launcher.places import DataDirectory, DirectoryLock, UpFailed
@@ -169,7 +170,7 @@ class Launcher:
             gateway=f"http://{listener.address}",
             api=f"http://{self._at('api')}",
             kafka=self._stores.kafka,
-            redis=self._stores.redis,
+            redis=without_login(self._stores.redis),
             data=str(self._directory.root),
             services=self._operators_addresses(),
         )

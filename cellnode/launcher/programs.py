@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cellnode.launcher.child import Program
 from cellnode.launcher.places import DataDirectory, UpFailed, packages_path
+from cellnode.launcher.secured import handed_on
 
 LOOPBACK = "127.0.0.1"
 BACKLOG = 4096  # Connections that wait in the kernel while a gateway is started again.
@@ -51,6 +52,7 @@ def redis_program(directory: DataDirectory, path: Path) -> Program:
 
 def broker_program(directory: DataDirectory, address_file: Path, listen_at: str) -> Program:
     own = {
+        **handed_on(has_kafka=False, has_redis=False),
         "CELLNODE_EMBEDDED_ADDRESS_FILE": str(address_file),
         "CELLNODE_EMBEDDED_JOURNAL": str(directory.journal),
         "CELLNODE_EMBEDDED_LISTEN": listen_at,

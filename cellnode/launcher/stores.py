@@ -12,6 +12,7 @@ from cellnode.launcher.given import check_kafka, check_redis
 from cellnode.launcher.options import Options
 from cellnode.launcher.places import DataDirectory, SocketPlace, UpFailed
 from cellnode.launcher.programs import EMBEDDED, REAL, broker_program, redis_program
+from cellnode.launcher.secured import handed_on
 
 REDIS_SOCKET = "redis.sock"
 BROKER_ADDRESS_FILE = "broker.address"
@@ -68,7 +69,9 @@ class Stores:
         """What every service is told of them."""
         real = {name: os.environ.get(name, value) for name, value in REAL.items()}
         how = EMBEDDED if self.has_own_broker else real
-        return {**how, "REDIS_URL": self.redis, "KAFKA_BOOTSTRAP_SERVERS": self.kafka}
+        has_redis = self._options.redis is not None
+        secured = handed_on(has_kafka=not self.has_own_broker, has_redis=has_redis)
+        return {**how, **secured, "REDIS_URL": self.redis, "KAFKA_BOOTSTRAP_SERVERS": self.kafka}
 
     async def _start_redis(self) -> None:
         if self._options.redis is not None:

@@ -67,7 +67,9 @@ async def wired(process: Process[ApiSettings]) -> AsyncIterator[None]:
     settings = process.settings
     redis_timeout = settings.redis_timeout_seconds
     async with (
-        connected(settings.redis_url, timeout_seconds=redis_timeout) as redis,
+        connected(
+            settings.redis_url, login=settings.redis_login, timeout_seconds=redis_timeout
+        ) as redis,
         storing(process) as store,
     ):
         parts = parts_of(process, redis, store)

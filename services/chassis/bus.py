@@ -29,6 +29,7 @@ from services.chassis.bus_records import (
     messaging,
     without,
 )
+from services.chassis.bus_security import broker_security
 from services.chassis.bus_topics import make_topics
 from services.chassis.endings import ended
 from services.chassis.process import Process
@@ -84,6 +85,7 @@ class Bus:
         self._line = Line(process, self._adopt)
         self._broker = KafkaBroker(
             self._settings.kafka_bootstrap_servers,
+            security=broker_security(self._settings),
             consumer_only=True,  # The producer is made here, so that it can be replaced.
             allow_auto_create_topics=False,
             client_id=f"cellnode-{process.name}",
@@ -205,7 +207,6 @@ class Bus:
         if self._settings.cellnode_create_topics:
             await self._make_topics()
         await self._line.start()
-        self._connected.met("Kafka was reached")
         return self
 
     async def __aexit__(

@@ -18,6 +18,7 @@ from aiokafka.errors import (
 
 from schemas.errors import BusUnavailable, DomainError
 from services.chassis.bus_records import HeaderPairs
+from services.chassis.bus_security import client_options, refusal, why_not
 from services.chassis.process import Process
 from services.chassis.settings import Settings
 from services.chassis.telemetry import logger
@@ -26,6 +27,7 @@ RECORD_BYTES_MAX = 1_000_000  # Below the brokers' default, with room for header
 BATCH_BYTES_MAX = 512 * 1024  # Small ones make thousands of sends at once wait for one another.
 FAILURES_BEFORE_REPLACED = 3  # Sends in a row that missed their deadline.
 START_TIMEOUT_SECONDS = 10.0
+REACHED = "Kafka was reached"
 STOP_TIMEOUT_SECONDS = 3.0
 TRY_AGAIN_SECONDS = 0.5
 _BROKEN = (OutOfOrderSequenceNumber, UnknownProducerId, ProducerFenced, ProducerClosed)
@@ -44,6 +46,7 @@ class Line:
         self._settings: Settings = process.settings
         self._client_id = f"cellnode-{process.name}"
         self._clock = process.clock
+        self._connected = process.readiness.require("bus")
         self._adopt = adopt
         self._producer: Any = None
         self._failures = 0
@@ -62,12 +65,15 @@ class Line:
             await asyncio.wait_for(self._adopt(producer), START_TIMEOUT_SECONDS)
             is_started = True
         except (KafkaError, asyncio.TimeoutError) as error:
-            log.warning("Kafka does not answer", error=repr(error))
+            why = refusal(error) or await why_not(self._settings) or repr(error)
+            self._connected.unmet(why)
+            log.warning("Kafka does not answer", error=why)
         finally:
             if not is_started:  # Cancelled as well.
                 await _closed(producer)
         if is_started:
             self._producer = producer
+            self._connected.met(REACHED)
         return is_started
 
     async def stop(self) -> None:
@@ -113,9 +119,13 @@ class Line:
         except MessageSizeTooLargeError as error:
             raise DomainError(f"{topic}: {error}") from error
         except (KafkaError, asyncio.TimeoutError) as error:
+            if refused := refusal(error):
+                self._connected.unmet(f"{topic}: {refused}")
             self._failed(error)
             raise BusUnavailable(f"{topic}: {type(error).__name__}: {error}") from error
         self._failures = 0
+        if not self._connected.is_met:
+            self._connected.met(REACHED)
         return answer
 
     def _failed(self, error: BaseException) -> None:
@@ -133,7 +143,7 @@ class Line:
 
     def _made(self) -> Any:
         return AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            **client_options(self._settings),
             client_id=self._client_id,
             acks="all",
             enable_idempotence=True,

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.errors import BusUnavailable, Error
 from schemas.topics import DECLARATIONS, TopicDeclaration
+from services.chassis.bus_security import client_options, refusal, why_not
 from services.chassis.settings import Settings
 from services.chassis.telemetry import logger
 
@@ -28,11 +29,12 @@ class TopicsDiffer(Error):
 
 async def make_topics(settings: Settings) -> None:
     """Make what is missing; BusUnavailable if Kafka does not do so in time."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    admin = AIOKafkaAdminClient(**client_options(settings))
     try:
         await asyncio.wait_for(_made(admin, settings), TIMEOUT_SECONDS)
     except (KafkaError, asyncio.TimeoutError) as error:
-        raise BusUnavailable(f"topics cannot be made: {error!r}") from error
+        why = refusal(error) or await why_not(settings) or repr(error)
+        raise BusUnavailable(f"topics cannot be made: {why}") from error
     finally:
         await admin.close()
 

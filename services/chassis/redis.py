@@ -10,9 +10,15 @@ from typing import Any, TypeVar
 from redis.asyncio import from_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    RedisError,
+)
 
 from schemas.errors import StoreUnavailable
+from services.chassis.settings_security import RedisLogin
 
 T = TypeVar("T")
 Fields = dict[bytes, bytes]
@@ -20,6 +26,7 @@ Argument = str | bytes | int
 
 TIMEOUT_SECONDS = 2.0
 CONNECTIONS_MAX = 64
+NO_LOGIN = RedisLogin()
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,13 @@ class Steps:
 class Redis:
     """What services need of Redis; every call ends within its deadline or StoreUnavailable."""
 
-    def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        login: RedisLogin = NO_LOGIN,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
         self._timeout_seconds = timeout_seconds
         self._client: Any = from_url(  # Its answers are typed here, not there.
             url,
@@ -59,6 +72,7 @@ class Redis:
             socket_connect_timeout=timeout_seconds,
             retry=Retry(NoBackoff(), 1),
             max_connections=CONNECTIONS_MAX,
+            **_login_options(login),
         )
 
     async def close(self) -> None:
@@ -118,9 +132,11 @@ class Redis:
 
 
 @asynccontextmanager
-async def connected(url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> AsyncIterator[Redis]:
+async def connected(
+    url: str, *, login: RedisLogin = NO_LOGIN, timeout_seconds: float = TIMEOUT_SECONDS
+) -> AsyncIterator[Redis]:
     """Redis for as long as this is entered; it is not asked before the first call."""
-    redis = Redis(url, timeout_seconds=timeout_seconds)
+    redis = Redis(url, login=login, timeout_seconds=timeout_seconds)
     try:
         yield redis
     finally:
@@ -131,7 +147,31 @@ async def _mapped(call: Awaitable[T]) -> T:
     try:
         return await call
     except (RedisError, OSError) as error:
-        raise StoreUnavailable(f"Redis: {type(error).__name__}: {error}") from error
+        raise StoreUnavailable(_in_words(error)) from error
+
+
+def _in_words(error: BaseException) -> str:
+    """With a remedy where a login, a right or a certificate is missing."""
+    said = f"Redis: {type(error).__name__}: {error}"
+    if isinstance(error, AuthenticationError) and not isinstance(error, AuthorizationError):
+        return f"{said}; check REDIS_USERNAME and REDIS_PASSWORD, or the login in REDIS_URL"
+    if isinstance(error, NoPermissionError):
+        return f"{said}; this user's ACL lacks it, see deploy/redis/users.acl"
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        return f"{said}; check REDIS_SSL_CAFILE and the host in REDIS_URL"
+    return said
+
+
+def _login_options(login: RedisLogin) -> dict[str, Any]:
+    """In the library's words; a URL without TLS takes none of the options for it."""
+    options: dict[str, Any] = {}
+    if login.password is not None:
+        options = {"username": login.username, "password": login.password.get_secret_value()}
+    if (tls := login.tls) is not None:
+        options["ssl_check_hostname"] = tls.checks_hostname
+        files = {"ca_certs": tls.cafile, "certfile": tls.certfile, "keyfile": tls.keyfile}
+        options |= {f"ssl_{name}": str(file) for name, file in files.items() if file is not None}
+    return options
 
 
 def _entry(id: bytes, fields: Mapping[bytes, bytes] | None) -> FeedEntry:

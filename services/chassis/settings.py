@@ -8,18 +8,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from typing_extensions import Self
 
 from schemas.errors import Error
+from services.chassis.settings_security import (
+    SECURITY_PREFIXES,
+    SecuritySettings,
+    without_login,
+)
 
 OURS = "CELLNODE_"
-SHARED = frozenset(
+SECURITY = frozenset(field.upper() for field in SecuritySettings.model_fields)
+SHARED = SECURITY | frozenset(
     {
         "KAFKA_BOOTSTRAP_SERVERS",
         "KAFKA_FETCH_MAX_WAIT_MS",
         "KAFKA_SESSION_TIMEOUT_MS",
-        "REDIS_URL",
         "CELLNODE_DATA",
         "CELLNODE_STORE",
         "CELLNODE_INSTANCE_TYPES",
@@ -45,15 +50,12 @@ class SettingsInvalid(Error):
     """A variable is unknown or its value is wrong; every line names one and its remedy."""
 
 
-class Settings(BaseModel):
+class Settings(SecuritySettings):
     """What every process reads; a service adds its own fields, read from CELLNODE_<SERVICE>_*."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kafka_bootstrap_servers: str = Field(default="127.0.0.1:9092", min_length=1)
     kafka_fetch_max_wait_ms: int = Field(default=50, ge=1, le=5_000)  # Embedded: 20.
     kafka_session_timeout_ms: int = Field(default=30_000, ge=1_000, le=300_000)  # Embedded: 3000.
-    redis_url: str = Field(default="redis://127.0.0.1:6379/0", pattern=r"^(redis|rediss|unix)://")
     cellnode_data: Path = Path("data")
     cellnode_store: Path = Path()  # Default: `store` in `cellnode_data`.
     cellnode_instance_types: Path | None = None  # A JSON file; without it: the built-in types.
@@ -100,7 +102,12 @@ class Settings(BaseModel):
 
 def _ours(env: Mapping[str, str] | None) -> dict[str, str]:
     given = os.environ if env is None else env
-    return {name: value for name, value in given.items() if name in SHARED or name.startswith(OURS)}
+    prefixes = (OURS, *SECURITY_PREFIXES)
+    return {
+        name: value
+        for name, value in given.items()
+        if (name in SHARED or name.startswith(prefixes)) and (value or name not in SECURITY)
+    }  # Compose files give what is not wanted as empty text.
 
 
 def _concerns(name: str, prefix: str) -> bool:
@@ -125,6 +132,12 @@ def _complaints(error: ValidationError, prefix: str) -> str:
     lines = []
     for complaint in error.errors(include_url=False):
         field = str(complaint["loc"][0]) if complaint["loc"] else ""
-        where = f"{_variable(field, prefix)}={complaint['input']!s}: " if field else ""
+        where = f"{_variable(field, prefix)}={_shown(field, complaint['input'])}: " if field else ""
         lines.append(where + complaint["msg"].removeprefix("Value error, "))
     return "; ".join(lines)
+
+
+def _shown(field: str, value: object) -> str:
+    if "password" in field:
+        return "***"
+    return without_login(str(value)) if field == "redis_url" else str(value)

@@ -16,6 +16,7 @@ from schemas.errors import BusUnavailable, TransientError
 from schemas.topics import Topic
 from services.chassis.bus_progress import watch_progress
 from services.chassis.bus_records import RawRecord, raw_record
+from services.chassis.bus_security import client_options
 from services.chassis.clock import Clock
 from services.chassis.endings import ended
 from services.chassis.process import Process
@@ -81,7 +82,7 @@ class Tables(KnownTables):
 
     async def __aenter__(self) -> Self:
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            **client_options(self._settings),
             client_id=f"cellnode-{self._process.name}-tables",
             group_id=None,
             enable_auto_commit=False,

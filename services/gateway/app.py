@@ -69,14 +69,14 @@ async def gateway(process: Process[GatewaySettings]) -> AsyncIterator[Gateway]:
         api=_api(settings, clock),
         tracing=Tracing(exports=is_exporting()),
     )
-    async with connected(settings.redis_url) as redis:
+    async with connected(settings.redis_url, login=settings.redis_login) as redis:
         follower = Follower(
             redis, copy, measures, partitions=settings.cellnode_partitions, clock=clock
         )
         tasks = [
             process.watch(follower.run(), "gateway.follower"),
             process.watch(_sweeping(site, process), "gateway.sweep"),
-            asyncio.create_task(_tell_synced(copy, process), name="gateway.synced"),
+            asyncio.create_task(_tell_synced(copy, follower, process), name="gateway.synced"),
         ]
         try:
             if settings.socket_fd is not None:
@@ -115,11 +115,14 @@ async def _sweeping(site: Gateway, process: Process[GatewaySettings]) -> None:
     await repeat("gateway.sweep", sweep, SWEEP_SECONDS, clock=process.clock)
 
 
-async def _tell_synced(copy: LocalCopy, process: Process[GatewaySettings]) -> None:
+async def _tell_synced(
+    copy: LocalCopy, follower: Follower, process: Process[GatewaySettings]
+) -> None:
     """Ready once every partition was seen; from then on memory is enough."""
     synced = process.readiness.require(SYNCED)
     while not copy.is_complete:
-        synced.unmet(f"{copy.partitions_seen} partitions seen so far")
+        why = f"; {follower.trouble}" if follower.trouble else ""
+        synced.unmet(f"{copy.partitions_seen} partitions seen so far{why}")
         await process.clock.sleep(SYNC_CHECK_SECONDS)
     synced.met()
     log.info("projection seen", nodes=len(copy.nodes))

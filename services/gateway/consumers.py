@@ -57,6 +57,7 @@ class Follower:
         self._clock = clock
         self._followed: dict[int, Followed] = {}
         self._look_at = 0.0
+        self.trouble = ""  # Why the projection cannot be read now; empty while it can.
 
     async def run(self) -> None:
         """For ever. Without Redis the local copy stays as it is."""
@@ -64,9 +65,9 @@ class Follower:
         while True:
             try:
                 await self._turn()
-                failures = 0
+                failures, self.trouble = 0, ""
             except StoreUnavailable as error:
-                failures += 1
+                failures, self.trouble = failures + 1, str(error)
                 if failures == 1:
                     log.warning("projection out of reach, serving from memory", error=str(error))
                 self._look_at = 0.0

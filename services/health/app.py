@@ -73,6 +73,8 @@ class Health:
         )
         self._redis = redis
         self._taken_over = process.readiness.require("partitions taken over")
+        self._projected = process.readiness.require("projection written")
+        self._projected.met()  # Until a step fails.
         tables.listen(self.ownership.heard)
 
     async def tend(self) -> None:
@@ -89,6 +91,16 @@ class Health:
                 self.measures.projection_age.labels(str(number)).set(age)
         pending = sum(one.outbox.pending for one in self.ownership.partitions.values())
         self.measures.outbox.set(pending)
+
+        self._tell_projected()
+
+    def _tell_projected(self) -> None:
+        partitions = self.ownership.partitions.values()
+        troubles = [one.projection.trouble for one in partitions if one.projection.trouble]
+        if troubles:
+            self._projected.unmet(troubles[0])
+        else:
+            self._projected.met()
 
     async def close(self) -> None:
         await self.ownership.close()
@@ -132,7 +144,9 @@ async def health(process: Process[HealthSettings]) -> AsyncIterator[Health]:
     settings, clock = process.settings, process.clock
     redis_timeout = settings.redis_timeout_seconds
     async with (
-        connected(settings.redis_url, timeout_seconds=redis_timeout) as redis,
+        connected(
+            settings.redis_url, login=settings.redis_login, timeout_seconds=redis_timeout
+        ) as redis,
         Bus(process) as bus,
         Tables(process, SPECS, bury=bus.bury) as tables,
     ):

@@ -74,6 +74,7 @@ class PartitionProjection:
         self._why = "taken over"
         self._rebuilt_at = -REBUILD_SECONDS_MIN
         self.failures = 0
+        self.trouble = ""  # Why the last step failed; empty if it did not.
         self.beat_at: float | None = None  # Monotonic; when Redis took the last step.
 
     @property
@@ -99,9 +100,9 @@ class PartitionProjection:
         while True:
             try:
                 await self._advance()
-                self.failures = 0
+                self.failures, self.trouble = 0, ""
             except StoreUnavailable as error:
-                self.failures += 1
+                self.failures, self.trouble = self.failures + 1, str(error)
                 log.warning("not projected", partition=self._partition, error=str(error))
                 await self._clock.sleep(self._backoff.delay_seconds(self.failures, self._clock))
             else:
