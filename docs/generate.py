@@ -32,6 +32,7 @@ from schemas.specs import NodeSpec
 from schemas.statuses import INSTANCE_MOVES, NODE_MOVES, SENTENCES, InstanceStatus, NodeStatus
 from schemas.tables import Complete, Owner
 from schemas.topics import DECLARATIONS
+from services.api import asyncapi
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -237,7 +238,13 @@ def http_api_page() -> str:
     return page("The HTTP api", "`services/api/`", http_page.reference())
 
 
+def bus_document() -> str:
+    """As the api serves it, one field a line."""
+    return json.dumps(asyncapi.document(), indent=2, ensure_ascii=False) + "\n"
+
+
 PAGES = {
+    "asyncapi.json": bus_document,
     "spec.md": spec_page,
     "http.md": http_api_page,
     "cli.md": command_line_page,

@@ -24,6 +24,9 @@ the headers `cellnode-term` and `cellnode-seq`. Records under the keys `~owner` 
 are marks of the partition's writer: skip every key that starts with `~` if you only want to
 follow statuses. Keep fields that you do not know.
 
+The same for programs: [asyncapi.json](asyncapi.json), as the api serves it at `/asyncapi.json`; and
+to look things up in, its page at `/asyncapi`.
+
 `cellnode.aliases`, `cellnode.signals` and `cellnode.usage` are declared and their records are
 defined; this version writes none.
 """

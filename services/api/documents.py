@@ -1,10 +1,11 @@
-"""The documents of the api itself: OpenAPI for requests, AsyncAPI for the bus."""
+"""The documents of the api itself: OpenAPI for requests, AsyncAPI and a page for the bus."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from typing import Any
 
@@ -12,7 +13,8 @@ from aiohttp import web
 
 from services.api.asyncapi import document as asyncapi
 from services.api.openapi import document as openapi
-from services.api.operations import JSON_TYPE, Answer, Call, Header, Operation
+from services.api.operations import HTML_TYPE, JSON_TYPE, Answer, Call, Header, Operation
+from services.api.pages import headers, page
 
 ETAG = Header("ETag", "Changes when the document does.")
 IF_NONE_MATCH = Header("If-None-Match", "The `ETag` of the document that the caller has.")
@@ -35,15 +37,25 @@ def operations(others: Sequence[Operation]) -> list[Operation]:
         _operation("/openapi.json", "This document", "getOpenApi", described),
         _operation("/v1/openapi.json", "This document, beside what it is about",
                    "getOpenApiV1", described),
-        _operation("/v1/asyncapi.json", "The topics and messages of the bus, as AsyncAPI 3.0",
+        _operation("/asyncapi.json", "The topics and messages of the bus, as AsyncAPI 3.0",
                    "getAsyncApi", on_the_bus),
+        _operation("/v1/asyncapi.json", "The topics and messages of the bus, beside the rest",
+                   "getAsyncApiV1", on_the_bus),
+        _operation("/asyncapi", "A page to look a topic or a message up",
+                   "getAsyncApiPage", partial(page, "bus"), of_page="bus"),
     ]  # fmt: skip
     return made
 
 
-def _operation(path: str, summary: str, id: str, body: Callable[[], bytes]) -> Operation:
+def _operation(
+    path: str, summary: str, id: str, body: Callable[[], bytes], *, of_page: str = ""
+) -> Operation:
+    media_type, told = (HTML_TYPE, "The page") if of_page else (JSON_TYPE, "The document")
+
     async def handler(call: Call[None, None]) -> web.Response:
-        return document_answer(call.request, body())
+        sent = headers(of_page) if of_page else None
+        made = await asyncio.to_thread(body)  # The first time it takes a moment.
+        return document_answer(call.request, made, media_type=media_type, headers=sent)
 
     return Operation(
         "GET",
@@ -52,7 +64,7 @@ def _operation(path: str, summary: str, id: str, body: Callable[[], bytes]) -> O
         handler,
         id=id,
         tag="documents",
-        answers=(Answer(200, "The document", headers=(ETAG,)), NOT_MODIFIED),
+        answers=(Answer(200, told, media_type=media_type, headers=(ETAG,)), NOT_MODIFIED),
         headers=(IF_NONE_MATCH,),
         has_project=False,
     )

@@ -10,7 +10,7 @@ from schemas.errors import CheckpointFault
 from schemas.ids import ProjectName
 from services.api.documents import ETAG, IF_NONE_MATCH, NOT_MODIFIED, document_answer, encoded
 from services.api.node_openapi import node_document
-from services.api.operations import Answer, Call, Operation, Query
+from services.api.operations import HTML_TYPE, Answer, Call, Operation, Query
 from services.api.pages import headers, page
 from services.api.parts import Parts
 from services.api.problems import ApiProblem
@@ -18,7 +18,6 @@ from services.api.records import NodeRecords
 from services.chassis.telemetry import logger
 
 TAG = "documents"
-HTML_TYPE = "text/html"
 
 log = logger("api.documents")
 
@@ -78,7 +77,9 @@ class NodeDocuments:
 
     async def _docs(self, call: Call[ProjectQuery, None]) -> web.Response:
         """The same bytes for every node: the page itself asks for what it shows."""
-        return document_answer(call.request, page(), media_type=HTML_TYPE, headers=headers())
+        return document_answer(
+            call.request, page("node"), media_type=HTML_TYPE, headers=headers("node")
+        )
 
     async def _records(self, call: Call[ProjectQuery, None]) -> NodeRecords:
         place = f"{call.query.project or call.project}/{call.node}"

@@ -19,6 +19,7 @@ B = TypeVar("B")
 
 JSON_TYPE = "application/json"
 BYTES_TYPE = "application/octet-stream"
+HTML_TYPE = "text/html"
 EVENTS_TYPE = "text/event-stream"
 
 # What may stand in a path, by the parameter's name.

@@ -1,4 +1,4 @@
-"""The page to try a node with: one HTML file with its style and script in it, a strict CSP."""
+"""The api's pages: each one HTML file with its style and script in it, under a strict CSP."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ _STYLE, _SCRIPT = "/*style*/", "/*script*/"
 
 
 @cache
-def page() -> bytes:
-    """The same for every node: it learns from its own address which one it is about."""
-    text = _read("node.html").replace(_STYLE, _read("node.css"))
-    return text.replace(_SCRIPT, _read("node.js")).encode()
+def page(name: str) -> bytes:
+    """The same bytes for everybody: what it shows, it asks for.
+
+    `node` learns from its own address which node it is about; `bus` shows the AsyncAPI document.
+    """
+    text = _read(f"{name}.html").replace(_STYLE, _style(name))
+    return text.replace(_SCRIPT, _script(name)).encode()
 
 
-def headers() -> dict[str, str]:
+def headers(name: str) -> dict[str, str]:
     """Nothing runs in it but what was shipped in it, and it speaks to its own origin alone."""
     policy = (
         "default-src 'none'",
-        f"script-src '{_hash(_read('node.js'))}'",
-        f"style-src '{_hash(_read('node.css'))}'",
+        f"script-src '{_hash(_script(name))}'",
+        f"style-src '{_hash(_style(name))}'",
         "connect-src 'self'",
         "img-src data:",
         "base-uri 'none'",
@@ -35,6 +38,15 @@ def headers() -> dict[str, str]:
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
     }
+
+
+def _style(name: str) -> str:
+    """What all pages share, and the page's own."""
+    return _read("page.css") + _read(f"{name}.css")
+
+
+def _script(name: str) -> str:
+    return _read("page.js") + _read(f"{name}.js")
 
 
 def _read(name: str) -> str:

@@ -30,9 +30,10 @@ def opened(tab: Page, gateway: str, node: str) -> Page:
     return tab
 
 
-def test_the_page_is_whole_and_lets_nothing_else_run() -> None:
-    text = page().decode()
-    policy = headers()["Content-Security-Policy"]
+@pytest.mark.parametrize("name", ["node", "bus"])
+def test_the_page_is_whole_and_lets_nothing_else_run(name: str) -> None:
+    text = page(name).decode()
+    policy = headers(name)["Content-Security-Policy"]
 
     assert "/*style*/" not in text
     assert "/*script*/" not in text

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -15,14 +14,11 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import validate
 from pydantic import BaseModel
 
-from schemas.instances import FactKind
 from services.api import asyncapi
 from services.api.app import application, operations
 from services.api.openapi_examples import EXAMPLES
 from services.api.written import unconnected, written
-from tests.builders import an_id
 
-GOLDEN = Path(__file__).parent.parent.parent / "schemas" / "golden"
 OF_OPERATORS = {"/livez", "/readyz", "/metrics"}
 
 
@@ -133,7 +129,9 @@ def test_fields_are_explained(openapi: dict[str, Any]) -> None:
     assert "term" not in fields
 
 
-@pytest.mark.parametrize("path", ["/openapi.json", "/v1/openapi.json", "/v1/asyncapi.json"])
+@pytest.mark.parametrize(
+    "path", ["/openapi.json", "/asyncapi.json", "/v1/openapi.json", "/v1/asyncapi.json"]
+)
 async def test_a_document_that_the_caller_has_is_not_sent_again(
     client: TestClient[web.Request, web.Application], path: str
 ) -> None:
@@ -143,28 +141,3 @@ async def test_a_document_that_the_caller_has_is_not_sent_again(
 
     assert (first.status, again.status, await again.text()) == (200, 304, "")
     assert document == (asyncapi.document() if "async" in path else written())
-
-
-def of_the_bus() -> list[Path]:
-    """The samples of records; marks of a partition's writer are nobody's else."""
-    marks = {"Owner", "Complete"}
-    return [path for path in sorted(GOLDEN.glob("*.json")) if path.stem not in marks]
-
-
-@pytest.mark.parametrize("path", of_the_bus(), ids=lambda path: path.stem)
-def test_records_of_the_bus_are_as_the_asyncapi_document_says(path: Path) -> None:
-    sample = json.loads(path.read_text())
-    document = asyncapi.document()
-    kind = "Instance" if sample["kind"] in get_args(FactKind) else sample["kind"]
-    payload = document["components"]["messages"][kind]["payload"]
-
-    Draft202012Validator({**payload, "components": document["components"]}).validate(sample)
-
-
-def test_a_command_by_names_alone_is_in_the_asyncapi_document() -> None:
-    spec = {"checkpoint": "c" * 64, "cell": "y = x", "inputs": ["x"], "outputs": ["y"]}
-    command = {"kind": "DeployNode", "id": str(an_id(1)), "node": "digits", "spec": spec}
-    document = asyncapi.document()
-    payload = {"$ref": "#/components/schemas/DeployNode", "components": document["components"]}
-
-    Draft202012Validator(payload).validate(command)
