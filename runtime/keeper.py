@@ -21,14 +21,17 @@ def run(directory: str) -> int:
         from runtime.agent import run as run_agent
 
         sys.exit(run_agent(directory))
-    write_json(directory, "agent.pid", {"pid": pid, "start_time": start_time_of(pid)})
+    made_at = moment(time.time())
+    told = {"pid": pid, "start_time": start_time_of(pid), "at": made_at}
+    write_json(directory, "agent.pid", told)
     _outlive_group_signals()
     _adopt_orphans()
     _, status = os.waitpid(pid, 0)
+    ended_at = moment(time.time())
     _end_orphans()
     code = os.waitstatus_to_exitcode(status)
     try:
-        write_json(directory, "exit.json", exit_document(code))
+        write_json(directory, "exit.json", exit_document(code, ended_at))
     except OSError:
         return 1  # The directory is gone, or its disk is full: nobody to tell.
     return 0
@@ -58,8 +61,13 @@ def start_time_of(pid: int) -> int:
         return int(file.read().rpartition(b")")[2].split()[19])
 
 
-def exit_document(code: int) -> dict[str, object]:
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+def moment(seconds: float) -> str:
+    """To the microsecond: between two of them an instance is metered."""
+    whole, microseconds = divmod(int(seconds * 1_000_000), 1_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{microseconds:06}+00:00"
+
+
+def exit_document(code: int, at: str) -> dict[str, object]:
     if code < 0:
         return {"code": None, "signal": -code, "at": at}
     return {"code": code, "signal": None, "at": at}

@@ -70,13 +70,15 @@ class Instance(TableRecord):
     n: int = Field(ge=1)
     generation: int = Field(ge=1)  # Of the node when this instance was wanted.
     revision: Digest
+    instance_type: str | None = None  # What it is metered as; older records do not say it.
     wanted_at: AwareDatetime
     endpoint: str | None = None  # `unix:/path` or `http://host:port`.
     handle: Handle | None = None
-    created_at: AwareDatetime | None = None
+    created_at: AwareDatetime | None = None  # Of the VM: from then on it is metered.
     refused: Refusal | None = None
     exited: Exit | None = None
     deleting: Deletion | None = None
+    metered_until: AwareDatetime | None = None  # Every hour before it is on `usage`.
 
     @property
     def key(self) -> str:

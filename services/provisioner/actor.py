@@ -21,6 +21,7 @@ from services.provisioner.failures import START_FAULTS
 from services.provisioner.providers import (
     Drain,
     ForeignHost,
+    Lifetime,
     NoCapacity,
     Order,
     Provider,
@@ -170,7 +171,7 @@ class Actor:
                 await self._refuse(place, key, Reason.PROVIDER_FAILED, (str(failure),))
             else:
                 made = {"handle": vm.handle, "endpoint": vm.endpoint, "refused": None}
-                await self._put(place, key, "InstanceCreated", created_at=self._now(), **made)
+                await self._put(place, key, "InstanceCreated", created_at=vm.created_at, **made)
 
     async def _refuse(self, place: str, key: str, why: Reason, difference: tuple[str, ...]) -> None:
         instance = self._book.instance(place, key)
@@ -198,6 +199,15 @@ class Actor:
         log.warning("instance exited", node=place, instance=key, code=exit.code, signal=exit.signal)
         await self._put(place, key, "InstanceExited", exited=exit)
 
+    async def _record_end(self, place: str, key: str, lifetime: Lifetime | None) -> None:
+        """Before anything that tells of it is removed: whoever goes on knows it from here."""
+        instance = self._book.instance(place, key)
+        if instance is None or lifetime is None or (instance.exited and instance.created_at):
+            return
+        known = {"exited": instance.exited or lifetime.exit}
+        begun = instance.created_at or lifetime.created_at
+        await self._put(place, key, "InstanceDeleting", created_at=begun, **known)
+
     async def _put(self, place: str, key: str, kind: Any, **changes: Any) -> None:
         """Upon what is on record now, which may be more than when the action began."""
         if (instance := self._book.instance(place, key)) is not None:
@@ -209,7 +219,10 @@ class Actor:
             instance = self._book.instance(place, key)
             if instance is None:
                 return
-            await self._provider.remove(key, instance.handle, self._drain(instance))
+            drain = self._drain(instance)
+            lifetime = await self._provider.stop(key, instance.handle, drain)
+            await self._record_end(place, key, lifetime)
+            await self._provider.remove(key, instance.handle, drain)
             await self._book.bury_instance(instance)
             log.info("instance gone", node=place, instance=key)
 

@@ -184,6 +184,7 @@ class Reconciler:
             n=n,
             generation=node.generation,
             revision=node.revision,
+            instance_type=node.spec.instance_type,
             wanted_at=now,
         )
 

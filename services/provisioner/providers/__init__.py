@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from schemas.errors import CheckpointFault, ProviderBusy, TransientError
@@ -24,10 +25,19 @@ class Order:
 
 @dataclass(frozen=True)
 class Vm:
-    """A VM that exists: how it is found again, and where its agent listens."""
+    """A VM that exists: how it is found again, where its agent listens, since when it runs."""
 
     handle: Handle
     endpoint: str
+    created_at: datetime  # The VM's own, also where it was made by an earlier try.
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """A VM that has ended: from when to when it is metered."""
+
+    created_at: datetime
+    exit: Exit
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,15 @@ class Provider(Protocol):
 
     async def adopt(self, instance: Instance) -> Exit | None:
         """Take up the watch over a VM that was recorded; how it ended, if it has."""
+
+    async def living(self, instances: Sequence[Instance]) -> frozenset[str]:
+        """Those of these whose VM lives, as the provider finds it after being asked."""
+
+    async def stop(self, instance: str, handle: Handle | None, drain: Drain) -> Lifetime | None:
+        """Return when the whole process tree is gone; told alike until it is removed.
+
+        None if there never was a VM, or nothing is known of it any more.
+        """
 
     async def remove(self, instance: str, handle: Handle | None, drain: Drain) -> None:
         """Return when the whole process tree and all it had are gone."""

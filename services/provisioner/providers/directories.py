@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.instances import Exit
+from services.provisioner.providers import Lifetime
 from services.provisioner.providers.processes import Process, named
 
 SOCKET_PATH_BYTES_MAX = 100  # The kernel takes 107; some are left for what a path grows by.
@@ -47,12 +48,7 @@ class InstanceDirectory:
         return Path(tempfile.mkdtemp(prefix="cellnode-", dir=parent)) / "agent.sock"
 
     def describe(self, description: dict[str, Any]) -> None:
-        """Write `instance.json` whole: whoever reads it never sees a half."""
-        fresh = self.path / "instance.json.new"
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(fd, "w") as file:
-            json.dump(description, file)
-        fresh.rename(self.path / "instance.json")
+        self._write("instance.json", description)
 
     def description(self) -> dict[str, Any]:
         """What was written before the start; empty if it is missing or damaged."""
@@ -73,15 +69,48 @@ class InstanceDirectory:
     def has_exit(self) -> bool:
         return (self.path / "exit.json").exists()
 
-    def exit(self, now: datetime) -> Exit:
-        """How the agent ended, as its keeper wrote it down; nothing known if it did not."""
+    def exit(self, otherwise_at: datetime) -> Exit:
+        """How the agent ended, as its keeper wrote it down; nothing known but when, if not."""
         written = _read(self.path / "exit.json")
         lines = last_lines(self.log)
-        with contextlib.suppress(ValueError, OSError):
-            at = (self.path / "exit.json").stat().st_mtime  # The keeper's own has whole seconds.
-            known = {**written, "at": datetime.fromtimestamp(at, timezone.utc)}
-            return Exit.model_validate({**known, "last_lines": lines})
-        return Exit(at=now, last_lines=lines)
+        with contextlib.suppress(ValueError):
+            return Exit.model_validate({**written, "last_lines": lines})
+        return Exit(at=otherwise_at, last_lines=lines)
+
+    def note_seen(self, now: datetime) -> None:
+        """The agent lives: remembered for the case that nobody tells when it ended."""
+        with contextlib.suppress(OSError):
+            os.utime(self.path / "agent.pid", (now.timestamp(), now.timestamp()))
+
+    def last_seen_at(self, now: datetime) -> datetime:
+        """The last sign of life of its agent: seen, or heard in the log; `now` if there is none."""
+        signs = [_changed_at(self.path / name) for name in ("agent.pid", "log")]
+        known = [sign for sign in signs if sign is not None]
+        return min(max(known), now) if known else now
+
+    def created_at(self) -> datetime | None:
+        """When its keeper made the agent; None if it never did."""
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            return datetime.fromisoformat(_read(self.path / "agent.pid")["at"])
+        return None
+
+    def lifetime(self, ended_at: datetime) -> Lifetime | None:
+        """Of an agent that has ended. `ended_at` stands where nobody has written when, and is
+        written then, so that it is told alike again."""
+        if (created_at := self.created_at()) is None:
+            return None
+        exit = self.exit(ended_at)
+        if not self.has_exit():
+            self._write("exit.json", exit.model_dump(mode="json", exclude={"last_lines"}))
+        return Lifetime(min(created_at, exit.at), exit)
+
+    def _write(self, name: str, document: dict[str, Any]) -> None:
+        """Whole: whoever reads it never sees a half."""
+        fresh = self.path / f"{name}.new"
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(fd, "w") as file:
+            json.dump(document, file)
+        fresh.rename(self.path / name)
 
     def remove(self) -> None:
         """Take away everything, the short directory of a far socket included."""
@@ -111,6 +140,13 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _changed_at(path: Path) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
+    except OSError:
+        return None
 
 
 def _make_removable(path: Path) -> None:

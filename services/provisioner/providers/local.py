@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from services.provisioner.providers import (
     Drain,
     ForeignHost,
     Found,
+    Lifetime,
     NoCapacity,
     OnExit,
     Order,
@@ -35,13 +36,13 @@ from services.provisioner.providers.directories import InstanceDirectory
 from services.provisioner.providers.fitting import Fitting
 from services.provisioner.providers.identity import Identity, identity
 from services.provisioner.providers.processes import (
-    Ending,
     Process,
     end_all,
     inside,
     reaped,
 )
-from services.provisioner.providers.starting import agent_of, spawn, told_exit
+from services.provisioner.providers.starting import agent_of, exit_known, spawn, told_exit
+from services.provisioner.providers.watching import Watching
 
 KILL_SECONDS_MAX = 5.0
 STARTS_AT_ONCE_MAX = 8
@@ -69,8 +70,8 @@ class LocalProvider:
     def __init__(self, settings: LocalSettings, clock: Clock) -> None:
         data = settings.data.resolve()
         self._settings = settings
-        self.on_exit: OnExit = _unheard
         self._clock = clock
+        self._watching = Watching(clock)
         self._root = data / "instances"
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.identity: Identity = identity(data, clock)
@@ -82,8 +83,15 @@ class LocalProvider:
         )
         self._starting = asyncio.Semaphore(STARTS_AT_ONCE_MAX)
         self._reserved: set[str] = set()
-        self._endings: dict[str, Ending] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped: set[str] = set()  # Until they are removed.
+
+    @property
+    def on_exit(self) -> OnExit:
+        return self._watching.on_exit
+
+    @on_exit.setter
+    def on_exit(self, told: OnExit) -> None:
+        self._watching.on_exit = told
 
     async def warm_up(self) -> None:
         await self._fitting.warm_up()
@@ -114,30 +122,46 @@ class LocalProvider:
         if handle is None:
             return None
         self._check_host(handle)
-        if instance.instance in self._endings:
+        if self._watching.has(instance.instance):
             return None
-        agent = directory.agent() if handle.boot == self.identity.boot else None
-        if agent is None or (agent.pid, agent.start_time) != (handle.pid, handle.start_time):
-            return directory.exit(self._clock.now())
+        agent = self._agent_of(handle, directory)
+        if agent is None:
+            await exit_known(directory, self._clock)
+            return directory.exit(directory.last_seen_at(self._clock.now()))
         with suppress(ProcessLookupError):
-            self._watch(directory, agent)
+            self._watching.watch(directory, agent)
             return None
         return await told_exit(directory, agent, self._clock)
 
-    async def remove(self, instance: str, handle: Handle | None, drain: Drain) -> None:
+    async def living(self, instances: Sequence[Instance]) -> frozenset[str]:
+        return await asyncio.to_thread(self._living, instances)
+
+    async def stop(self, instance: str, handle: Handle | None, drain: Drain) -> Lifetime | None:
         if handle is not None:
             self._check_host(handle)
         directory = InstanceDirectory(self._root / instance)
         if (agent := directory.agent()) is not None:
-            await self._drained(instance, agent, drain)
-        self._forget(instance)
+            await self._watching.drained(instance, agent, drain)
+            ended_at = self._clock.now()
+        else:
+            await exit_known(directory, self._clock)
+            ended_at = directory.last_seen_at(self._clock.now())
+        self._watching.forget(instance)
         if left := await end_all(directory.path, KILL_SECONDS_MAX):
             pids = ", ".join(str(process.pid) for process in left)
             raise ProviderFailed(f"processes {pids} of {instance} do not end")
+        self._stopped.add(instance)
+        return directory.lifetime(ended_at)
+
+    async def remove(self, instance: str, handle: Handle | None, drain: Drain) -> None:
+        if instance not in self._stopped:
+            await self.stop(instance, handle, drain)
+        directory = InstanceDirectory(self._root / instance)
         try:
             await asyncio.to_thread(directory.remove)
         except OSError as error:
             raise ProviderFailed(f"{directory.path} cannot be removed: {error}") from error
+        self._stopped.discard(instance)
 
     async def found(self) -> list[Found]:
         return await asyncio.to_thread(self._found)
@@ -147,13 +171,25 @@ class LocalProvider:
 
     async def close(self) -> None:
         """Stop watching; the instances live on."""
-        for ending in self._endings.values():
-            ending.close()
-        self._endings.clear()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._watching.close()
         self._fitting.close()
+
+    def _agent_of(self, handle: Handle, directory: InstanceDirectory) -> Process | None:
+        """The agent, if it is this very process of this boot."""
+        agent = directory.agent() if handle.boot == self.identity.boot else None
+        is_it = agent and (agent.pid, agent.start_time) == (handle.pid, handle.start_time)
+        return agent if is_it else None
+
+    def _living(self, instances: Sequence[Instance]) -> frozenset[str]:
+        ours, living = (self.identity.host, self.identity.installation), set()
+        for one in instances:
+            if one.handle is None or (one.handle.host, one.handle.installation) != ours:
+                continue
+            directory = InstanceDirectory(self._root / one.instance)
+            if self._agent_of(one.handle, directory) is not None:
+                directory.note_seen(self._clock.now())
+                living.add(one.instance)
+        return frozenset(living)
 
     def _in_use(self) -> set[str]:
         """The checkpoints of all instances: an interpreter may have to load its own again."""
@@ -219,7 +255,7 @@ class LocalProvider:
             keeper = spawn(directory, self._environment)
         except OSError as error:
             raise ProviderFailed(f"{directory.instance} cannot be started: {error}") from error
-        self._keep(reaped(keeper), f"reap:{directory.instance}")
+        self._watching.keep(reaped(keeper), f"reap:{directory.instance}")
         agent = await agent_of(directory, keeper, self._clock)
         if agent is None:
             lines = directory.exit(self._clock.now()).last_lines
@@ -227,10 +263,7 @@ class LocalProvider:
         return agent
 
     def _watched(self, directory: InstanceDirectory, agent: Process) -> Vm:
-        try:
-            self._watch(directory, agent)
-        except ProcessLookupError:
-            self._keep(self._tell_exit(directory, agent), f"exit:{directory.instance}")
+        self._watching.watch_or_tell(directory, agent)
         who = self.identity
         handle = Handle(
             provider="local",
@@ -241,58 +274,10 @@ class LocalProvider:
             pid=agent.pid,
             start_time=agent.start_time,
         )
-        return Vm(handle, f"unix:{directory.description().get('socket', '')}")
-
-    def _watch(self, directory: InstanceDirectory, agent: Process) -> None:
-        if directory.instance not in self._endings:
-            ending = self._endings[directory.instance] = Ending(agent)
-            watching = self._until_exit(directory, agent, ending)
-            self._keep(watching, f"watch:{directory.instance}")
-
-    async def _until_exit(
-        self, directory: InstanceDirectory, agent: Process, ending: Ending
-    ) -> None:
-        """It counts as watched until its exit is told, so that nobody tells less of it before."""
-        await ending.ended.wait()
-        if self._endings.get(directory.instance) is ending:
-            exit = await told_exit(directory, agent, self._clock)
-            if self._endings.get(directory.instance) is ending:
-                del self._endings[directory.instance]
-                self.on_exit(directory.instance, exit)
-
-    async def _tell_exit(self, directory: InstanceDirectory, agent: Process) -> None:
-        self.on_exit(directory.instance, await told_exit(directory, agent, self._clock))
-
-    async def _drained(self, instance: str, agent: Process, drain: Drain) -> None:
-        """Ask the agent to go, and give it its time."""
-        ending = self._endings.pop(instance, None)
-        try:
-            ending = ending or Ending(agent)
-        except ProcessLookupError:
-            return
-        try:
-            agent.send(drain.signal)
-            async with asyncio.timeout(drain.seconds_max):
-                await ending.ended.wait()
-        except TimeoutError:
-            log.warning("agent did not go in time", instance=instance, pid=agent.pid)
-        finally:
-            ending.close()
-
-    def _forget(self, instance: str) -> None:
-        if (ending := self._endings.pop(instance, None)) is not None:
-            ending.close()
+        endpoint = f"unix:{directory.description().get('socket', '')}"
+        return Vm(handle, endpoint, directory.created_at() or self._clock.now())
 
     def _check_host(self, handle: Handle) -> None:
         ours = (self.identity.host, self.identity.installation)
         if (handle.host, handle.installation) != ours:
             raise ForeignHost(f"the instance lies on {handle.host}, this is {self.identity.host}")
-
-    def _keep(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-def _unheard(instance: str, exit: Exit) -> None:
-    """Until somebody listens: an exit that was missed is found by adopting."""

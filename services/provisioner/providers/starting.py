@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -11,12 +12,13 @@ from pathlib import Path
 from schemas.instances import Exit
 from services.chassis.clock import Clock
 from services.provisioner.providers.directories import InstanceDirectory
-from services.provisioner.providers.processes import Process, look_at
+from services.provisioner.providers.processes import Process, inside, look_at
 
 # The folder that holds `services`, `schemas` and `runtime`.
 PACKAGES = Path(__file__).resolve().parents[3]
 AGENT_SECONDS_MAX = 10.0  # From the start of the keeper until its agent is there.
 EXIT_SECONDS_MAX = 1.0  # From the end of an agent until its keeper has told how.
+CLEAN_UP_SECONDS_MAX = 3.0  # Before that the keeper ends what a cell has left behind.
 PAUSE_SECONDS = 0.002
 _SIGNALS = (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -61,3 +63,12 @@ async def told_exit(directory: InstanceDirectory, agent: Process, clock: Clock) 
             break
         await clock.sleep(PAUSE_SECONDS)
     return directory.exit(clock.now())
+
+
+async def exit_known(directory: InstanceDirectory, clock: Clock) -> None:
+    """Return when nobody is left who could write down how the agent ended, or it stands there."""
+    deadline = clock.monotonic() + CLEAN_UP_SECONDS_MAX
+    while not directory.has_exit() and clock.monotonic() < deadline:
+        if not await asyncio.to_thread(inside, directory.path):
+            return
+        await clock.sleep(PAUSE_SECONDS)

@@ -6,8 +6,10 @@ import asyncio
 import json
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,13 @@ def a_deployment(digest: str, number: int = 1, want: int = 1, **spec: Any) -> di
 
 def command(kind: str, number: int, **given: Any) -> dict[str, Any]:
     return {"kind": kind, "id": str(an_id(number)), "node": "digits", **given}
+
+
+def began_at(pid: int) -> datetime:
+    """As the kernel has it, to about 20 ms."""
+    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return SYSTEM_CLOCK.now() - timedelta(seconds=age)
 
 
 def pid_of(fact: dict[str, Any]) -> int:
