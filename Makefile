@@ -1,6 +1,6 @@
 # Every target sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo up check format test test-kafka test-all bench-lifecycle bench-gateway bench-door docs models lock clean
+.PHONY: help demo up check format test test-kafka test-all bench-lifecycle bench-gateway bench-door dashboards docs models lock clean
 
 PYTHON ?= python3
 export PYTHON
@@ -36,7 +36,7 @@ test-kafka: $(ready) ## On Apache Kafka and Debian's Redis: promises, ownership,
 	$(pytest) -m kafka
 
 test-all: $(ready) ## Everything: the wheel, a browser, other Pythons, Apache Kafka, what is slow
-	@.ci/packages chromium fonts-dejavu-core
+	@.ci/packages chromium fonts-dejavu-core prometheus
 	@.ci/servers
 	$(pytest)
 
@@ -51,6 +51,9 @@ bench-door: $(ready) ## Measure command line, api, events, uploads, restarts; pr
 
 docs: $(ready) ## Write docs/reference anew from the code
 	$(bin)/python -m docs.generate
+
+dashboards: $(ready) ## Write deploy/grafana/dashboards anew from deploy/dashboards
+	$(bin)/python -m deploy.dashboards.generate
 
 models: $(ready) ## Write cellnode/models.py anew from the api's schemas
 	$(bin)/python -m docs.models

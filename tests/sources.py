@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ("schemas", "services", "runtime", "cellnode")
-BESIDE = ("tests", "examples", "benchmarks", "docs")
+BESIDE = ("tests", "examples", "benchmarks", "docs", "deploy")
 OURS = (*SHIPPED, *BESIDE)
 
 

@@ -1,0 +1,1 @@
+"""What runs cellnode on several machines, and the generators of what is committed here."""

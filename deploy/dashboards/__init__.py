@@ -1,0 +1,1 @@
+"""Grafana dashboards as code: `make dashboards` writes `deploy/grafana/dashboards` from here."""
