@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+PREFIX = "cellnode_agent_"
 BUCKETS_US = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+
+# Name: (kind, what it means, its labels). Every series carries the instance's id as well.
+FAMILIES: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    "executions_total": ("counter", "Requests that ran the cell, by status code.", ("code",)),
+    "refused_total": ("counter", "Requests refused before the cell ran, by reason.", ("reason",)),
+    "forks_total": ("counter", "Interpreters forked from the loaded checkpoint.", ()),
+    "dropped_total": ("counter", "Requests whose client had gone before they ran.", ()),
+    "execution_duration_seconds": ("histogram", "Time that a request ran the cell.", ()),
+    "waiting": ("gauge", "Requests that wait for their turn.", ()),
+    "running": ("gauge", "Whether the cell runs.", ()),
+    "ready": ("gauge", "Whether requests are taken.", ()),
+    "connections": ("gauge", "Connections that are open.", ()),
+}
 
 
 class Metrics:
@@ -28,38 +42,42 @@ class Metrics:
                 break
 
     def text(self, instance: str, gauges: Mapping[str, int]) -> str:
+        """In Prometheus' text format; `gauges` are what holds at this moment."""
+        own = f'instance_id="{instance}"'
         lines = [
-            *self._counters(instance),
-            *self._histogram(instance),
+            *_family("executions_total", _labelled(own, "code", self.executions)),
+            *_family("refused_total", _labelled(own, "reason", self.refused)),
+            *_family("forks_total", [(own, self.forks)]),
+            *_family("dropped_total", [(own, self.dropped)]),
+            *self._durations(own),
         ]
         for name, value in gauges.items():
-            lines += [f"# TYPE {name} gauge", f'{name}{{instance_id="{instance}"}} {value}']
+            lines += _family(name, [(own, value)])
         return "\n".join(lines) + "\n"
 
-    def _counters(self, instance: str) -> list[str]:
-        own = f'instance_id="{instance}"'
-        executions, refused = "cellnode_executions_total", "cellnode_refused_total"
-        return [
-            f"# TYPE {executions} counter",
-            *(f'{executions}{{{own},status="{s}"}} {n}' for s, n in self.executions.items()),
-            f"# TYPE {refused} counter",
-            *(f'{refused}{{{own},code="{c}"}} {n}' for c, n in self.refused.items()),
-            "# TYPE cellnode_forks_total counter",
-            f"cellnode_forks_total{{{own}}} {self.forks}",
-            "# TYPE cellnode_dropped_total counter",
-            f"cellnode_dropped_total{{{own}}} {self.dropped}",
-        ]
-
-    def _histogram(self, instance: str) -> list[str]:
-        name, own = "cellnode_execution_seconds", f'instance_id="{instance}"'
-        lines, below = [f"# TYPE {name} histogram"], 0
+    def _durations(self, own: str) -> list[str]:
+        name = "execution_duration_seconds"
+        lines, below = _family(name, []), 0
         for bound, count in zip(BUCKETS_US, self.buckets, strict=True):
             below += count
-            lines.append(f'{name}_bucket{{{own},le="{bound / 1e6:g}"}} {below}')
+            lines.append(f'{PREFIX}{name}_bucket{{{own},le="{bound / 1e6:g}"}} {below}')
         total = sum(self.executions.values())
         return [
             *lines,
-            f'{name}_bucket{{{own},le="+Inf"}} {total}',
-            f"{name}_sum{{{own}}} {self.execution_us / 1e6}",
-            f"{name}_count{{{own}}} {total}",
+            f'{PREFIX}{name}_bucket{{{own},le="+Inf"}} {total}',
+            f"{PREFIX}{name}_sum{{{own}}} {self.execution_us / 1e6}",
+            f"{PREFIX}{name}_count{{{own}}} {total}",
         ]
+
+
+def _labelled(own: str, label: str, counts: Mapping[int, int] | Mapping[str, int]) -> list[Pair]:
+    return [(f'{own},{label}="{value}"', count) for value, count in counts.items()]
+
+
+Pair = tuple[str, int]  # The labels as they stand between the braces, and the number.
+
+
+def _family(name: str, pairs: Iterable[Pair]) -> list[str]:
+    kind, what, _ = FAMILIES[name]
+    lines = [f"{PREFIX}{name}{{{labels}}} {value}" for labels, value in pairs]
+    return [f"# HELP {PREFIX}{name} {what}", f"# TYPE {PREFIX}{name} {kind}", *lines]

@@ -77,10 +77,10 @@ class AgentRoutes:
 
     def _metrics(self, exchange: Exchange) -> None:
         gauges = {
-            "cellnode_waiting": self.executions.waiting_count,
-            "cellnode_running": int(bool(self.executions.sent)),
-            "cellnode_ready": int(self.phases.is_ready),
-            "cellnode_connections": len(self.connections),
+            "waiting": self.executions.waiting_count,
+            "running": int(bool(self.executions.sent)),
+            "ready": int(self.phases.is_ready),
+            "connections": len(self.connections),
         }
         exchange.respond(200, self.metrics.text(self.instance.id, gauges).encode(), TEXT)
 

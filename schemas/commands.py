@@ -105,6 +105,12 @@ AnyCommand = Annotated[
 ]
 
 COMMAND: TypeAdapter[AnyCommand] = TypeAdapter(AnyCommand)
+COMMAND_KINDS = frozenset(
+    {
+        "DeployNode", "ScaleNode", "SuspendNode", "ResumeNode", "ResetNode", "RecreateNode",
+        "DeleteNode", "PutAlias", "DeleteAlias",
+    }
+)  # fmt: skip
 
 
 def parse_command(body: dict[str, Any]) -> AnyCommand:
@@ -118,8 +124,7 @@ def parse_command(body: dict[str, Any]) -> AnyCommand:
 def invalid_field(error: ValidationError) -> InvalidField:
     """pydantic's first complaint as field, sentence and remedy."""
     first = error.errors(include_url=False, include_input=False)[0]
-    kinds = {"DeployNode", "ScaleNode", "PutAlias", *_COMMAND_KINDS}
-    path = [str(part) for part in first["loc"] if str(part) not in kinds]
+    path = [str(part) for part in first["loc"] if str(part) not in COMMAND_KINDS]
     field = ".".join(path) or "kind"
     return InvalidField(
         f"{field}: {first['msg']}",
@@ -128,9 +133,6 @@ def invalid_field(error: ValidationError) -> InvalidField:
     )
 
 
-_COMMAND_KINDS = frozenset(
-    {"SuspendNode", "ResumeNode", "ResetNode", "RecreateNode", "DeleteNode", "DeleteAlias"}
-)
 _REMEDIES = {
     "missing": "add the field",
     "extra_forbidden": "remove the field or correct its name",

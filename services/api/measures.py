@@ -12,10 +12,12 @@ class Measures:
 
     def __init__(self, metrics: Metrics) -> None:
         self.requests = metrics.counter(
-            "requests", "Requests, by operation and status.", ["operation", "status"]
+            "requests", "Answers, by operation and status code.", ["operation", "status"]
         )
         self.seconds = metrics.seconds(
-            "request", "From the head of a request to its answer, streams left out.", ["operation"]
+            "request_duration",
+            "From the head of a request to its answer, streams left out.",
+            ["operation"],
         )
         self.commands = metrics.counter("commands", "Commands published, by kind.", ["kind"])
         self.streams = metrics.gauge("event_streams", "Streams of events that are open.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, get_type_hints
 
@@ -79,7 +80,8 @@ class Bus:
         self._process = process
         self._settings: Settings = process.settings
         self._connected = process.readiness.require("bus")
-        self._delivery = Delivery(process, bury=self.bury, forward=self.forward)
+        bury = partial(self.bury, source="delivery")
+        self._delivery = Delivery(process, bury=bury, forward=self.forward)
         self._gates: list[Gate] = []
         self._subscribers: list[Any] = []
         self._line = Line(process, self._adopt)
@@ -98,7 +100,8 @@ class Bus:
 
     def attach(self, consumers: Consumers) -> None:
         """One subscriber of one topic, with the policy around decoding, validation and handler."""
-        gate = Gate(consumers.ownership, self._process.stop)
+        counted = self._process.bus_measures.rebalances.inc
+        gate = Gate(consumers.ownership, self._process.stop, counted)
         self._delivery.add(consumers.topic.value, gate)
         self._gates.append(gate)
         subscriber = self._broker.subscriber(
@@ -122,7 +125,7 @@ class Bus:
     async def consuming(self) -> AsyncIterator[None]:
         """Deliver while inside; leaving waits for the handler that runs, then leaves the group."""
         await self._app.start()
-        watching = [self._watched(subscriber) for subscriber in self._subscribers]
+        watching = [task for one in self._subscribers for task in self._watched(one)]
         try:
             yield
         finally:
@@ -176,7 +179,9 @@ class Bus:
             timestamp_ms=raw.timestamp_ms,
         )
 
-    async def bury(self, raw: RawRecord, error: Exception, attempts: int = 1) -> None:
+    async def bury(
+        self, raw: RawRecord, error: Exception, attempts: int = 1, *, source: str = "table"
+    ) -> None:
         """Put a record aside, byte for byte, with where it lay and why."""
         reason = f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS_MAX]
         told = {
@@ -194,6 +199,7 @@ class Bus:
             partition=raw.partition % self._settings.cellnode_partitions,
             headers=without(raw.headers, told) + encoded(told),
         )
+        self._process.bus_measures.dead_letters.labels(raw.topic, source).inc()
 
     def waiting(self, topic: Topic, partition: int) -> int:
         """How many records stood behind the last one that was taken up, as far as was known."""
@@ -217,9 +223,11 @@ class Bus:
     ) -> None:
         await self._line.stop()
 
-    def _watched(self, subscriber: Any) -> asyncio.Task[Any]:
-        watching = watch_progress(lambda: subscriber.consumer, self._process.clock)
-        return self._process.watch(watching, "bus.progress")
+    def _watched(self, subscriber: Any) -> list[asyncio.Task[Any]]:
+        process = self._process
+        watching = watch_progress(lambda: subscriber.consumer, process.clock)
+        measuring = process.bus_measures.follow_lag(lambda: subscriber.consumer, process.clock)
+        return [process.watch(watching, "bus.progress"), process.watch(measuring, "bus.lag")]
 
     async def _make_topics(self) -> None:
         clock = self._process.clock

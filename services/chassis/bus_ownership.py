@@ -32,10 +32,14 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
     """
 
     def __init__(
-        self, ownership: Ownership | None, on_failed: Callable[[BaseException], None]
+        self,
+        ownership: Ownership | None,
+        on_failed: Callable[[BaseException], None],
+        on_assigned: Callable[[], None] = lambda: None,
     ) -> None:
         self._ownership = ownership
         self._on_failed = on_failed
+        self._on_assigned = on_assigned
         self._taking: asyncio.Task[None] | None = None
         self._owned: frozenset[int] = frozenset()
         self._handling = asyncio.Lock()
@@ -47,6 +51,7 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
         if self._is_closed:
             return  # A group that is being left may still assign.
         numbers = frozenset(one.partition for one in assigned)
+        self._on_assigned()
         self._rounds += 1
         self._taking = asyncio.create_task(self._take_over(numbers), name="bus.take-over")
 

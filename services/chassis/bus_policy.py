@@ -16,7 +16,6 @@ from schemas.messages import Message
 from services.chassis.bus_ownership import Gate
 from services.chassis.bus_records import HOPS_MAX, RawRecord, messaging, raw_record
 from services.chassis.loops import retry
-from services.chassis.metrics import Metrics
 from services.chassis.process import Process
 from services.chassis.settings import Settings
 from services.chassis.telemetry import bound, logger, span
@@ -47,8 +46,7 @@ class Delivery:
         self._bury = bury
         self._forward = forward
         self._gates: dict[str, Gate] = {}
-        self._counts = _counted(process.metrics)
-        self._seconds = process.metrics.seconds("handled", "From read to committed", ["topic"])
+        self._measures = process.bus_measures
         self.has_failed = False
         self.waiting: dict[tuple[str, int], int] = {}  # Behind the last record, by partition.
 
@@ -77,7 +75,7 @@ class Delivery:
         self.waiting[raw.topic, raw.partition] = max(0, (end or 0) - raw.offset - 1)
         try:
             place = {"topic": raw.topic, "partition": raw.partition, "offset": raw.offset}
-            taken = self._seconds.labels(raw.topic).time()
+            taken = self._measures.seconds.labels(raw.topic).time()
             told = messaging(raw.topic, "process")
             step = span(f"process {raw.topic}", raw.trace, told, kind="consumer")
             with step, bound(**place), taken:
@@ -92,22 +90,24 @@ class Delivery:
 
     async def _settle(self, call: Call, message: Any, raw: RawRecord) -> None:
         """Raises only what must end the process: the record can be neither handled nor buried."""
-        attempts = 0
+        attempts, fate = 0, "handled"
 
         async def attempt() -> None:
-            nonlocal attempts
+            nonlocal attempts, fate
             attempts += 1
-            if not await self._forwarded(raw, await message.decode()):
+            if await self._forwarded(raw, await message.decode()):
+                fate = "forwarded"
+            else:
                 await call(message)
 
         try:
             await retry(attempt, self._settings.attempts_max, clock=self._process.clock)
-            self._counts.labels(raw.topic, "handled").inc()
         except TransientError:
             raise
         except Exception as error:  # Undecodable, or a bug: one record must not stop the others.
             await self._bury(raw, error, attempts)
-            self._counts.labels(raw.topic, "buried").inc()
+            fate = "buried"
+        self._measures.records.labels(raw.topic, fate).inc()
         await self._commit(message, raw)
 
     async def _forwarded(self, raw: RawRecord, body: Any) -> bool:
@@ -121,7 +121,6 @@ class Delivery:
         if raw.hops >= HOPS_MAX:
             raise WrongPartition(f"{place} is decided in partition {right}, not {raw.partition}")
         await self._forward(raw, place)
-        self._counts.labels(raw.topic, "forwarded").inc()
         return True
 
     async def _commit(self, message: Any, raw: RawRecord) -> None:
@@ -143,7 +142,3 @@ def _place(body: Any) -> str | None:
     if not isinstance(project, str) or not isinstance(node, str):
         return None
     return place_of(project, node)
-
-
-def _counted(metrics: Metrics) -> Any:
-    return metrics.counter("records", "Records by what became of them", ["topic", "fate"])

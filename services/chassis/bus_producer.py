@@ -48,6 +48,7 @@ class Line:
         self._clock = process.clock
         self._connected = process.readiness.require("bus")
         self._adopt = adopt
+        self._measures = process.bus_measures
         self._producer: Any = None
         self._failures = 0
         self._replacing: asyncio.Task[None] | None = None
@@ -130,8 +131,10 @@ class Line:
 
     def _failed(self, error: BaseException) -> None:
         self._failures += 1
+        self._measures.failures.inc()
         is_broken = isinstance(error, _BROKEN) or self._failures >= FAILURES_BEFORE_REPLACED
         if is_broken and (self._replacing is None or self._replacing.done()):
+            self._measures.replacements.inc()
             log.warning("producer is replaced", error=repr(error), failures=self._failures)
             self._replacing = asyncio.create_task(self._replace(), name="bus.replace")
 

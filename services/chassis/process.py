@@ -8,14 +8,19 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Any, Generic, NoReturn, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from services.chassis.clock import SYSTEM_CLOCK, Clock
+from services.chassis.measures import ProcessMeasures
 from services.chassis.metrics import Metrics
 from services.chassis.readiness import Readiness
 from services.chassis.settings import Settings, SettingsInvalid
 from services.chassis.telemetry import finish_traces, logger, set_up
 from services.chassis.watchdog import watchdog
+
+if TYPE_CHECKING:
+    from services.chassis.bus_measures import BusMeasures
 
 EXIT_STOPPED = 0  # Asked to stop, and stopped in order.
 EXIT_FAILED = 1  # Something failed; the supervisor starts the process anew.
@@ -35,10 +40,18 @@ class Process(Generic[S]):
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics(name)
+        self.measures = ProcessMeasures(self.metrics)
         self.readiness = Readiness()
         self.address = ""  # Of the listener, once it listens.
         self.failure: BaseException | None = None
         self._stopped = asyncio.Event()
+
+    @cached_property
+    def bus_measures(self) -> BusMeasures:
+        """Of all that the process reads and writes on the bus; made by the first who asks."""
+        from services.chassis.bus_measures import BusMeasures  # Who has no bus needs no library.
+
+        return BusMeasures(self.metrics)
 
     def stop(self, failure: BaseException | None = None) -> None:
         """End the process in order; with a failure, so that the supervisor starts it anew."""
@@ -100,7 +113,7 @@ async def serve(name: str, settings: S, wired: Wired[S], *, listens: bool = True
     async with AsyncExitStack() as listening:
         if listens:
             await _listen(process, listening)
-        with watchdog(clock=process.clock):
+        with watchdog(clock=process.clock, on_turn=process.measures.lags.append):
             life = asyncio.create_task(_live(process, wired, starting.met), name=name)
             await _until_over(process, life)
     log.info("stopped", failed=process.failure is not None)

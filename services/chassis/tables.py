@@ -46,6 +46,7 @@ class Tables(KnownTables):
         self._settings: Settings = process.settings
         self._clock = process.clock
         self._bury = bury
+        self._measures = process.bus_measures
         self._consumer: Any = None
         self._running: list[asyncio.Task[None]] = []
         self._assigned = asyncio.Event()
@@ -94,6 +95,9 @@ class Tables(KnownTables):
         self._running = [
             self._process.watch(self._read(), "tables"),
             self._process.watch(watching, "tables.progress"),
+            self._process.watch(
+                self._measures.follow_lag(lambda: self._consumer, self._clock), "tables.lag"
+            ),
         ]
         return self
 
@@ -157,7 +161,9 @@ class Tables(KnownTables):
                 await self._clock.sleep(TRY_AGAIN_SECONDS)
                 continue
             for partition, records in fetched.items():
-                await self._fold_in((Topic(partition.topic), partition.partition), records)
+                self._measures.records.labels(partition.topic, "read").inc(len(records))
+                with self._measures.fold_seconds.labels(partition.topic).time():
+                    await self._fold_in((Topic(partition.topic), partition.partition), records)
             self._tell_progress()
 
     async def _fold_in(self, place: Place, records: Sequence[Any]) -> None:
@@ -181,6 +187,7 @@ class Tables(KnownTables):
         try:
             return reading.fold.apply(raw)
         except Unreadable as error:
+            self._measures.records.labels(raw.topic, "unreadable").inc()
             try:
                 await self._bury(raw, error)
             except TransientError as failure:

@@ -22,11 +22,16 @@ log = logger("chassis.watchdog")
 def watchdog(
     *,
     on_late: Callable[[float], None] | None = None,
+    on_turn: Callable[[float], None] | None = None,
     clock: Clock = SYSTEM_CLOCK,
     late_seconds: float = LATE_SECONDS,
 ) -> Iterator[None]:
-    """While inside, a loop later than `late_seconds` is logged once with the stack it stands in."""
+    """While inside, a loop later than `late_seconds` is logged once with the stack it stands in.
+
+    `on_turn` is told each time how long the loop has kept us waiting; both are called elsewhere.
+    """
     watch = _Watch(asyncio.get_running_loop(), clock, late_seconds, on_late or _nothing)
+    watch.on_turn = on_turn or _nothing
     thread = threading.Thread(target=watch.run, name="watchdog", daemon=True)
     thread.start()
     try:
@@ -49,6 +54,7 @@ class _Watch:
         self._clock = clock
         self._late_seconds = late_seconds
         self._on_late = on_late
+        self.on_turn: Callable[[float], None] = _nothing
         self._answered = threading.Event()
         self.ended = threading.Event()
 
@@ -56,12 +62,15 @@ class _Watch:
         while not self.ended.is_set():
             asked = self._clock.monotonic()
             if not self._ask() or self._answered.wait(self._late_seconds):
+                self.on_turn(self._clock.monotonic() - asked)
                 self.ended.wait(CHECK_SECONDS)
                 continue
             self._report()
             while not self._answered.wait(CHECK_SECONDS) and not self.ended.is_set():
                 continue
-            self._on_late(self._clock.monotonic() - asked)
+            late_seconds = self._clock.monotonic() - asked
+            self.on_turn(late_seconds)
+            self._on_late(late_seconds)
 
     def _ask(self) -> bool:
         """Whether the loop could be asked; not once it is closed."""

@@ -41,7 +41,7 @@ async def gateway(process: Process[GatewaySettings]) -> AsyncIterator[Gateway]:
     """The whole service; `__main__.py` and the tests both enter here."""
     settings, clock = process.settings, process.clock
     process.readiness.require(SYNCED)
-    measures = Measures()
+    measures = Measures(process.metrics)
     forwarder = Forwarder(measures, now=clock.monotonic, roll=clock.random)
 
     def endpoint(instance: str, url: str) -> Endpoint:

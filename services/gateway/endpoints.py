@@ -8,6 +8,7 @@ from schemas.http import ERRORS_HEADER, INSTANCE_HEADER
 from services.gateway.admission import Queue
 from services.gateway.balancing import ahead_of, smoothed
 from services.gateway.calls import Call
+from services.gateway.measures import NodeCounts
 from services.gateway.outliers import AVOID_SECONDS_MAX, avoid_seconds
 from services.gateway.pools import Pool
 
@@ -71,8 +72,14 @@ class RoutedNode:
         self.facts = facts
         self.endpoints: tuple[Endpoint, ...] = ()
         self.queue: Queue[Call] = Queue(facts.queue_max)
+        self.counts = NodeCounts()
         self.troubled_until = 0.0  # Some endpoint is busy or avoided until then.
         self._lines: dict[Endpoint, bytes] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for room."""
+        return len(self.queue)
 
     def update(self, facts: NodeFacts, endpoints: tuple[Endpoint, ...]) -> None:
         self.facts = facts

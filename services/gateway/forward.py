@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 
 from schemas.http import TIMEOUT_MS_HEADER
@@ -40,10 +41,13 @@ class Forwarder:
     def active(self) -> int:
         return len(self._active)
 
+    def active_by_node(self) -> Counter[str]:
+        """Calls that were taken on and have not ended, those in queues included."""
+        return Counter(call.node.place for call in self._active if call.node is not None)
+
     def begin(self, call: Call, node: RoutedNode, timeout_seconds: float) -> None:
         """Take a call on; it is answered within its deadline, whatever happens."""
         facts = node.facts
-        call.node = node
         call.deadline = call.started + min(facts.deadline_seconds, timeout_seconds)
         call.repeatable = facts.idempotent or b"idempotency-key" in call.headers
         self._active.add(call)
@@ -86,7 +90,7 @@ class Forwarder:
 
     def _wait(self, call: Call, node: RoutedNode) -> None:
         if not node.queue.enter(call):
-            self._measures.refused += 1
+            node.counts.refused["queue-full"] += 1
             self._refuse(
                 call, "queue-full", f"{len(node.queue)} calls already wait for {node.place}."
             )
@@ -203,7 +207,7 @@ class Forwarder:
 
     def _refuse_unserved(self, call: Call, node: RoutedNode) -> None:
         code, detail = unserved(node)
-        self._measures.refused += 1
+        node.counts.refused[code] += 1
         self._refuse(call, code, detail)
 
     def _release(self, call: Call) -> tuple[Endpoint, RoutedNode]:

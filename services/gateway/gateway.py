@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from schemas.ids import DEFAULT_PROJECT, NAME_PATTERN
 from services.gateway.access import AccessLog
 from services.gateway.api import Api
 from services.gateway.calls import NEVER, Call
 from services.gateway.clients import ClientConnection, Patience
+from services.gateway.endpoints import RoutedNode
 from services.gateway.forward import Forwarder, unserved
 from services.gateway.intake import IntakeLimits
 from services.gateway.local_copy import LocalCopy
@@ -20,6 +21,7 @@ from services.gateway.tunnel_heads import Lines
 from services.gateway.tunnels import Tunnel
 
 TARGETS_MAX = 4096
+TOO_MANY_CONNECTIONS = "too-many-connections"  # Beside the codes of problems.
 _EXECUTE = re.compile(rb"(?:http://[^/?#]*)?/v1/nodes/([^/:?#]+):execute(?:\?.*)?")
 _NAME = re.compile(NAME_PATTERN.strip("^$"))
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=-]{1,128}")
@@ -61,6 +63,7 @@ class Gateway:
         self._access = access
         self._token = token[:12].encode()
         self._counted = 0
+        measures.site = self
         self._names: dict[bytes, str] = {}  # What targets were found to mean.
         self._ready = ready
         self._process_metrics = process_metrics
@@ -73,7 +76,7 @@ class Gateway:
     def opened(self, client: ClientConnection) -> None:
         self.clients.add(client)
         if len(self.clients) > self._connections_max:
-            self._measures.refused += 1
+            self._measures.no_node.refused[TOO_MANY_CONNECTIONS] += 1
             client.turn_away()
 
     def closed(self, client: ClientConnection) -> None:
@@ -153,7 +156,8 @@ class Gateway:
             end_call(call)
         now = self.now()
         if call.tunnel is None:
-            self._measures.answered(call.status, now - call.started)
+            counts = self._measures.no_node if call.node is None else call.node.counts
+            counts.answered(call.status, now - call.started)
         else:
             self._measures.by_api_status[call.status] += 1
         self._access.write(call, now)
@@ -165,7 +169,7 @@ class Gateway:
         call.place = f"{project}/{name}"
         if self._tracing.exports:
             self._tracing.begin(call, ROUTE)
-        node = self._copy.nodes.get(call.place)
+        node = call.node = self._copy.nodes.get(call.place)
         timeout_seconds = NEVER
         if b"x-request-timeout" in call.headers:
             timeout_seconds = _seconds(call.headers[b"x-request-timeout"])
@@ -174,8 +178,9 @@ class Gateway:
         elif node is None:
             self._refuse_unknown(call, project, name)
         elif not node.endpoints:
-            self._measures.refused += 1
-            call.refuse(*unserved(node))
+            code, detail = unserved(node)
+            node.counts.refused[code] += 1
+            call.refuse(code, detail)
         else:
             self._forwarder.begin(call, node, timeout_seconds)
 
@@ -184,7 +189,7 @@ class Gateway:
             call.place = ""  # Nobody's name: it does not belong into the log as one.
             call.refuse("node-unknown", "Names are lowercase letters, digits and inner hyphens.")
         elif not self._copy.is_complete:
-            self._measures.refused += 1
+            self._measures.no_node.refused["starting"] += 1
             call.refuse("starting", "The gateway has not seen every partition yet.")
         else:
             call.refuse("node-unknown", f"There is no node {call.place}.")
@@ -214,7 +219,16 @@ class Gateway:
         call.answer(200 if told["ready"] else 503, _JSON, json.dumps(told).encode())
 
     def _metrics(self, call: Call) -> None:
-        call.answer(200, _METRICS, self._process_metrics() + self._measures.text(self.gauges()))
+        call.answer(200, _METRICS, self._process_metrics())
+
+    # What is measured here.
+
+    @property
+    def nodes(self) -> Mapping[str, RoutedNode]:
+        return self._copy.nodes
+
+    def active(self) -> Mapping[str, int]:
+        return self._forwarder.active_by_node()
 
     def gauges(self) -> dict[str, float]:
         """What holds at this moment."""
@@ -229,6 +243,7 @@ class Gateway:
             "endpoints": sum(len(node.endpoints) for node in nodes),
             "projection_age_seconds": self._copy.age_seconds(),
             "partitions_seen": self._copy.partitions_seen,
+            "partitions_wanted": self._copy.partitions_wanted,
         }
 
 

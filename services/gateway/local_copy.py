@@ -41,7 +41,7 @@ class LocalCopy:
         wall_ms: Callable[[], float],
     ) -> None:
         self.nodes: dict[str, RoutedNode] = {}
-        self._partitions_wanted = partitions
+        self.partitions_wanted = partitions
         self._partitions: dict[int, Partition] = {}
         self._instances_of: dict[str, dict[str, str]] = {}  # place -> instance -> url
         self._measures = measures
@@ -49,6 +49,7 @@ class LocalCopy:
         self._changed = changed
         self._wall_ms = wall_ms
         self._written_at_ms: dict[int, float] = {}
+        self._began_at_ms = wall_ms()
 
     # What is known.
 
@@ -59,13 +60,13 @@ class LocalCopy:
     @property
     def is_complete(self) -> bool:
         """Every partition was read once; before that, unknown does not mean absent."""
-        return self.partitions_seen >= self._partitions_wanted
+        return self.partitions_seen >= self.partitions_wanted
 
     def age_seconds(self) -> float:
-        """How old the oldest partition is; -1 while one was never seen."""
-        if not self.is_complete:
-            return -1.0
-        return max(0.0, (self._wall_ms() - min(self._written_at_ms.values())) / 1000)
+        """How old the oldest partition is; one that was never seen is as old as this copy."""
+        known = self._written_at_ms.values()
+        oldest = min(known) if self.is_complete else min([self._began_at_ms, *known])
+        return max(0.0, (self._wall_ms() - oldest) / 1000)
 
     def confirmed(self, partition: int, at_ms: float) -> None:
         """The projection said at this time that the partition is as we know it."""

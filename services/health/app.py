@@ -33,7 +33,7 @@ from services.health.projection_redis import Identity, RedisPartition
 from services.health.settings import HealthSettings
 from services.health.watcher import Watcher, measure_lateness
 
-MEASURE_SECONDS = 1.0
+LOOK_SECONDS = 1.0
 
 _STATUS: TypeAdapter[InstanceStatusChanged | NodeStatusChanged] = TypeAdapter(
     Annotated[InstanceStatusChanged | NodeStatusChanged, Field(discriminator="kind")]
@@ -61,7 +61,7 @@ class Health:
             process.clock,
             Lateness(settings.late_seconds_max),
             asyncio.Semaphore(settings.connecting_max),
-            lambda outcome: self.measures.probes.labels(outcome.value).inc(),
+            self.measures.probed,
         )
         self.watcher = Watcher(self.checker)
         self.ownership = Ownership(
@@ -71,6 +71,8 @@ class Health:
             drain_seconds=settings.drain_seconds,
             changed=self._partitions_changed,
         )
+        self.measures.owned = self.ownership.partitions
+        self.measures.contacts.set_function(lambda: len(self.watcher))
         self._redis = redis
         self._taken_over = process.readiness.require("partitions taken over")
         self._projected = process.readiness.require("projection written")
@@ -81,20 +83,8 @@ class Health:
         for partition in list(self.ownership.partitions.values()):
             partition.tend()
 
-    async def measure(self) -> None:
-        self.measures.contacts.set(len(self.watcher))
-        for number, partition in self.ownership.partitions.items():
-            projection = partition.projection
-            self.measures.redis_failures.labels(str(number)).set(projection.failures)
-            if projection.beat_at is not None:
-                age = self.process.clock.monotonic() - projection.beat_at
-                self.measures.projection_age.labels(str(number)).set(age)
-        pending = sum(one.outbox.pending for one in self.ownership.partitions.values())
-        self.measures.outbox.set(pending)
-
-        self._tell_projected()
-
-    def _tell_projected(self) -> None:
+    async def tell_projected(self) -> None:
+        """Whether Redis takes what is projected, for whoever asks whether this is ready."""
         partitions = self.ownership.partitions.values()
         troubles = [one.projection.trouble for one in partitions if one.projection.trouble]
         if troubles:
@@ -133,7 +123,6 @@ class Health:
         return Identity(self.owned.term(number), log_id)
 
     def _partitions_changed(self, count: int) -> None:
-        self.measures.partitions.set(count)
         self._taken_over.met(f"{count} partitions")
 
 
@@ -154,8 +143,8 @@ async def health(process: Process[HealthSettings]) -> AsyncIterator[Health]:
         bus.attach(health_consumers(service.ownership))
         loops = [
             repeat("health.tending", service.tend, settings.tend_seconds, clock=clock),
-            repeat("health.measures", service.measure, MEASURE_SECONDS, clock=clock),
-            measure_lateness(service.checker, clock, service.measures.late.set),
+            repeat("health.projected", service.tell_projected, LOOK_SECONDS, clock=clock),
+            measure_lateness(service.checker, clock),
         ]
         tasks = [process.watch(loop, f"health loop {n}") for n, loop in enumerate(loops)]
         try:

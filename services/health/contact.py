@@ -73,7 +73,7 @@ class Checker:
     clock: Clock
     lateness: Lateness
     connecting: asyncio.Semaphore
-    probed: Callable[[Outcome], None]  # Told what every probe has found.
+    probed: Callable[[Outcome, float, float], None]  # What it found, how late, how long it took.
     pausing: int = 0  # Contacts that wait to try again.
 
 
@@ -157,13 +157,14 @@ class Contact:
             self._probe_at = self._clock.monotonic() + interval * self._clock.random()
         is_fast = await self._until(self._probe_at)
         now = self._clock.monotonic()
+        late = now - (self._lost_at or self._probe_at if is_fast else self._probe_at)
         if is_fast:
             outcome, evidence = await self._fast_probe()
             self._probe_at = now + interval
         else:
-            outcome, evidence = await self._plain_probe(spec, now - self._probe_at)
+            outcome, evidence = await self._plain_probe(spec, late)
             self._probe_at = max(self._probe_at + interval, now)
-        self._checker.probed(outcome)
+        self._checker.probed(outcome, max(0.0, late), self._clock.monotonic() - now)
         self._probed = self._probed.then(outcome, evidence)
         observed = self._observed()
         step = observed and verdict(observed, self._probed, spec.probe, self._clock.now())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, cast
 
 from schemas.errors import IllegalMove
@@ -15,8 +15,9 @@ from services.chassis.endings import ended
 from services.chassis.tables import Batch, Tables
 from services.chassis.tables_owner import OwnedTables
 from services.chassis.telemetry import logger, within
+from services.health.ledger import Ledger, Recorded
 from services.health.measures import Measures
-from services.health.outbox import Event, Gone, Outbox, Outgoing
+from services.health.outbox import Event, Outbox, Outgoing
 from services.health.projection import PartitionProjection
 from services.health.statuses import PartitionStatuses
 from services.health.watcher import Watcher
@@ -64,12 +65,29 @@ class Partition:
         self._kept: set[str] = set()
         self._missing: set[str] = set()
         self._tasks: list[asyncio.Task[Any]] = []
-        self.outbox = Outbox(publishes, self.statuses.recount, clock)
+        self.ledger = Ledger(measures)
+        recorded = Recorded(publishes, self.ledger, clock)
+        self.outbox = Outbox(recorded, self.statuses.recount, clock)
+
+    @property
+    def pending(self) -> int:
+        """Events that the bus has not taken."""
+        return self.outbox.pending
+
+    @property
+    def projection_age_seconds(self) -> float:
+        return self.projection.age_seconds
+
+    @property
+    def projection_failures(self) -> int:
+        return self.projection.failures
 
     def start(self, watch: Callable[[Any, str], asyncio.Task[Any]]) -> None:
         """Go on from what is known; nothing is awaited, so no news falls between."""
-        statuses = [entry.record for _, entry in self._tables.items(Topic.STATUSES, self.number)]
-        self.statuses.resume(cast("Iterable[Event]", statuses))
+        entries = self._tables.items(Topic.STATUSES, self.number)
+        published = cast("list[Event]", [entry.record for _, entry in entries])
+        self.ledger.resume(published)
+        self.statuses.resume(published)
         for topic in (Topic.NODES, Topic.INSTANCES):
             for key, entry in self._tables.items(topic, self.number):
                 self._heard(topic, key, entry.record)
@@ -125,8 +143,6 @@ class Partition:
 
     def outgoing(self, outgoing: Outgoing) -> None:
         self.outbox.add(outgoing)
-        if not isinstance(outgoing, Gone):
-            self._measures.events.labels(outgoing.kind, outgoing.status.value).inc()
 
     def dirty(self) -> None:
         self.outbox.wake()

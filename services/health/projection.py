@@ -76,10 +76,17 @@ class PartitionProjection:
         self.failures = 0
         self.trouble = ""  # Why the last step failed; empty if it did not.
         self.beat_at: float | None = None  # Monotonic; when Redis took the last step.
+        self._began_at = clock.monotonic()
 
     @property
     def incarnation(self) -> str:
         return self._head.incarnation if self._head else ""
+
+    @property
+    def age_seconds(self) -> float:
+        """Since Redis took the last step; where it has taken none, since this began."""
+        began = self._began_at if self.beat_at is None else self.beat_at
+        return self._clock.monotonic() - began
 
     def heard(self, batch: Batch) -> None:
         """News of a table; quick."""

@@ -66,7 +66,9 @@ class Watcher:
             self.keep(fact, desk)
 
 
-async def measure_lateness(checker: Checker, clock: Clock, tell: Callable[[float], None]) -> None:
+async def measure_lateness(
+    checker: Checker, clock: Clock, tell: Callable[[float], None] = lambda _: None
+) -> None:
     """How late this process's loop is, asked again and again: late probes say nothing."""
     due = clock.monotonic()
 

@@ -14,10 +14,10 @@ from schemas.statuses import InstanceStatus, Reason
 from services.chassis.clock import Clock
 from services.chassis.endings import ended
 from services.chassis.loops import Backoff
-from services.chassis.metrics import Metrics
 from services.chassis.telemetry import logger, span, uncaused
 from services.provisioner.book import Book
 from services.provisioner.failures import START_FAULTS
+from services.provisioner.measures import Measures
 from services.provisioner.providers import (
     Drain,
     ForeignHost,
@@ -54,7 +54,7 @@ class Actor:
         *,
         wake: Wake,
         clock: Clock,
-        metrics: Metrics,
+        measures: Measures,
     ) -> None:
         self._book = book
         self._provider = provider
@@ -67,8 +67,7 @@ class Actor:
         self._failures: dict[str, tuple[int, float]] = {}  # In a row, and when to try again.
         self._backoff = Backoff(0.5, 60.0)
         self._going: dict[str, asyncio.Event] = {}  # Set when health has published DELETING.
-        self._counts = metrics.counter("actions", "By kind and result", ["kind", "result"])
-        self._seconds = metrics.seconds("action", "From start to end of an action", ["kind"])
+        self._measures = measures
         book.listen(self._heard)
 
     def is_free(self, instance: str) -> bool:
@@ -135,7 +134,10 @@ class Actor:
         facts = {"node": instance.place, "instance": instance.instance, "action": kind}
         told = {"cellnode.node": instance.place, "cellnode.instance": instance.instance}
         try:
-            with self._seconds.labels(kind).time(), span(f"{kind} instance", told=told):
+            with (
+                self._measures.action_seconds.labels(kind).time(),
+                span(f"{kind} instance", told=told),
+            ):
                 await work
             self._failures.pop(key, None)
         except NotOwner as error:
@@ -144,7 +146,7 @@ class Actor:
         except (TransientError, OSError) as error:
             result, after_seconds = "failed", self._failed(key)
             log.warning("action failed", error=str(error), again_seconds=after_seconds, **facts)
-        self._counts.labels(kind, result).inc()
+        self._measures.actions.labels(kind, result).inc()
         self._busy.pop(key, None)
         self._wake(instance.place, after_seconds)
 

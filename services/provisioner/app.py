@@ -15,6 +15,7 @@ from services.chassis.tables import Tables
 from services.chassis.tables_owner import OwnedTables
 from services.provisioner.book import SPECS, WRITTEN, Book
 from services.provisioner.consumers import CommandDesk, provisioner_consumers
+from services.provisioner.measures import Measures
 from services.provisioner.ownership import Ownership
 from services.provisioner.providers.local import LocalProvider
 from services.provisioner.reconciler import Reconciler
@@ -27,7 +28,8 @@ TIDY_SECONDS = 60.0
 @asynccontextmanager
 async def provisioner(process: Process[ProvisionerSettings]) -> AsyncIterator[None]:
     """The whole service. Leaving it stops the commands first, then the loops; VMs live on."""
-    settings, clock, metrics = process.settings, process.clock, process.metrics
+    settings, clock = process.settings, process.clock
+    measures = Measures(process.metrics)
     ready = process.readiness.require("tables")
     async with Bus(process) as bus, Tables(process, SPECS, bury=bus.bury) as tables:
         owned = OwnedTables(process, bus, tables, WRITTEN)
@@ -39,7 +41,7 @@ async def provisioner(process: Process[ProvisionerSettings]) -> AsyncIterator[No
             settings,
             commands_at_hand=lambda place: bus.waiting(Topic.COMMANDS, bus.partition_of(place)),
             clock=clock,
-            metrics=metrics,
+            measures=measures,
         )
         provider.on_exit = reconciler.actor.exited
         desk = CommandDesk(
@@ -47,12 +49,13 @@ async def provisioner(process: Process[ProvisionerSettings]) -> AsyncIterator[No
             reconciler.wake,
             instance_types=settings.instance_types,
             clock=clock,
-            metrics=metrics,
+            measures=measures,
         )
         sweeper = Sweeper(book, provider, settings.unknown_after_seconds, clock)
         ownership = Ownership(owned, book, reconciler)
         bus.attach(provisioner_consumers(desk, ownership))
-        metrics.gauge("instances", "On record, going ones included").set_function(book.count)
+        measures.count_instances = book.count
+        measures.count_partitions = lambda: len(book.partitions)
         tasks = [
             process.watch(reconciler.run(), "provisioner.reconcile"),
             process.watch(sweeper.run(), "provisioner.sweep"),

@@ -96,9 +96,10 @@ class Book:
         nodes = {record.place for record in self._owned.records(Topic.NODES)}
         return sorted(nodes | {place for place in self._instances if self.owns(place)})
 
-    def count(self) -> float:
-        """Of the instances on record."""
-        return len(self._places)
+    def count(self) -> int:
+        """Of the instances on record in the owned partitions."""
+        folds = [self._tables.fold(Topic.INSTANCES, number) for number in self.partitions]
+        return sum(len(fold.entries) for fold in folds)
 
     def node(self, place: str) -> Node | None:
         record = self._owned.get(Topic.NODES, place, place)

@@ -10,14 +10,13 @@ from pydantic import Field
 from schemas.commands import AnyCommand, parse_command
 from schemas.decisions import decide
 from schemas.errors import DomainError
-from schemas.events import CommandAccepted
 from schemas.topics import Topic
 from services.chassis.bus import Consumers
 from services.chassis.bus_ownership import Ownership
 from services.chassis.clock import Clock
-from services.chassis.metrics import Metrics
 from services.chassis.telemetry import logger
 from services.provisioner.book import Book, Outcome
+from services.provisioner.measures import Measures
 from services.provisioner.outcomes import (
     Address,
     accepted,
@@ -56,13 +55,13 @@ class CommandDesk:
         *,
         instance_types: Collection[str],
         clock: Clock,
-        metrics: Metrics,
+        measures: Measures,
     ) -> None:
         self._book = book
         self._wake = wake
         self._instance_types = instance_types
         self._clock = clock
-        self._counts = metrics.counter("commands", "By kind and outcome", ["kind", "outcome"])
+        self._measures = measures
 
     async def receive(self, command: AnyCommand | dict[str, Any]) -> None:
         """Raises DomainError only where nobody could be answered: that is a dead letter."""
@@ -112,9 +111,5 @@ class CommandDesk:
 
     async def _tell(self, outcome: Outcome) -> None:
         await self._book.put_outcome(outcome)
-        if isinstance(outcome, CommandAccepted):
-            kind, said = outcome.command_kind, "ACCEPTED"
-        else:
-            kind, said = "any", outcome.reason.value  # Its kind may be anything a sender wrote.
-        self._counts.labels(kind, said).inc()
+        said = self._measures.decided(outcome)
         log.info("command decided", node=outcome.place, command=str(outcome.command), said=said)

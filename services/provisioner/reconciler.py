@@ -12,13 +12,13 @@ from schemas.nodes import Node
 from schemas.statuses import Reason
 from services.chassis.clock import Clock
 from services.chassis.loops import KeyedLoop, Pace
-from services.chassis.metrics import Metrics
 from services.chassis.telemetry import Causes, logger
 from services.provisioner.actor import Actor
 from services.provisioner.book import Book
 from services.provisioner.brake import Brake
 from services.provisioner.bursts import Bursts
 from services.provisioner.failures import after_replacing
+from services.provisioner.measures import Measures
 from services.provisioner.plan import (
     Action,
     BuryNode,
@@ -53,7 +53,7 @@ class Reconciler:
         *,
         commands_at_hand: Callable[[str], int],
         clock: Clock,
-        metrics: Metrics,
+        measures: Measures,
     ) -> None:
         self._book = book
         self._provider = provider
@@ -67,7 +67,7 @@ class Reconciler:
             "provisioner.reconcile", self._pass, keys=book.places, pace=pace, clock=clock
         )
         self.actor = Actor(
-            book, provider, settings, wake=self._loop.wake, clock=clock, metrics=metrics
+            book, provider, settings, wake=self._loop.wake, clock=clock, measures=measures
         )
         self._brakes: dict[str, Brake] = {}
         self._bursts = Bursts(commands_at_hand, clock)

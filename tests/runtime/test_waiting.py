@@ -104,7 +104,7 @@ def test_probes_are_answered_while_a_cell_computes(instances: Instances) -> None
     assert time.monotonic() - began < 0.5
     assert [answer.status for answer in answers] == [200, 200, 200]
     assert {answer.headers["cellnode-instance"] for answer in answers} == {"test-abc123-1"}
-    assert b'cellnode_running{instance_id="test-abc123-1"} 1' in answers[2].body
+    assert b'cellnode_agent_running{instance_id="test-abc123-1"} 1' in answers[2].body
     thread.join()
 
 

@@ -177,5 +177,5 @@ async def test_its_own_pages_are_on_the_same_port(world: World) -> None:
     assert (reply.status, reply.headers["content-length"]) == (200, "5")
     await wire.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
     text = (await wire.reply()).body.decode()
-    assert 'cellnode_gateway_requests_total{code="200"}' in text
+    assert 'cellnode_gateway_requests_total{node="",code="200"} 4' in text
     assert "cellnode_gateway_projection_age_seconds" in text

@@ -83,9 +83,8 @@ async def test_it_works_says_how_it_is_and_stops_in_order(
 
     assert json.loads(process.get("/readyz"))["ready"] is True
     metrics = process.get("/metrics")
-    assert (
-        'cellnode_health_events_total{kind="InstanceStatusChanged",status="HEALTHY"} 1' in metrics
-    )
+    change = '{from="PREPARING",kind="instance",reason="READY",to="HEALTHY"}'
+    assert f"cellnode_health_status_changes_total{change} 1.0\n" in metrics
     assert "cellnode_health_illegal_moves_total 0" in metrics
     process.process.send_signal(signal.SIGTERM)
     await until(lambda: process.process.poll() is not None, 5)

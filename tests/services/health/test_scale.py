@@ -92,7 +92,7 @@ async def test_two_thousand_instances_are_probed_by_one_process(
     node, facts = many
     found: Counter[Outcome] = Counter()
     checker = Checker(
-        SYSTEM_CLOCK, Lateness(), asyncio.Semaphore(64), lambda outcome: found.update([outcome])
+        SYSTEM_CLOCK, Lateness(), asyncio.Semaphore(64), lambda outcome, *_: found.update([outcome])
     )
     watcher, desk = Watcher(checker), SmallDesk(node.spec, *facts)
     for fact in facts:

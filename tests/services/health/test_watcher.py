@@ -50,7 +50,7 @@ class SmallDesk:
 
 @pytest.fixture
 def checker() -> Checker:
-    return Checker(SYSTEM_CLOCK, Lateness(), asyncio.Semaphore(16), lambda outcome: None)
+    return Checker(SYSTEM_CLOCK, Lateness(), asyncio.Semaphore(16), lambda *_: None)
 
 
 @pytest.fixture
