@@ -19,7 +19,7 @@ from services.embedded.redis_process import socket_arguments, socket_url
 from tests.servers import ApacheKafka, NotInstalled, RedisServer
 
 PARTITIONS = 4
-UNTIL_SECONDS = 10.0
+UNTIL_SECONDS = 20.0  # On a machine that is busy with other things, too.
 REDIS_READY_SECONDS = 5.0
 
 Until = Callable[..., Awaitable[None]]

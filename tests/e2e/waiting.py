@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-WAIT_SECONDS_MAX = 15.0
+WAIT_SECONDS_MAX = 30.0
 _PAUSE_SECONDS = 0.01
 T = TypeVar("T")
 
