@@ -95,7 +95,9 @@ async def test_an_end_that_nobody_saw_is_told_and_the_instance_replaced(
     os.kill(pid_of(fact), signal.SIGKILL)
 
     async with child(kafka, data):
-        await until(lambda: [one["n"] for one in outside.instances("InstanceCreated")] == [2], SLOW_SECONDS)
+        await until(
+            lambda: [one["n"] for one in outside.instances("InstanceCreated")] == [2], SLOW_SECONDS
+        )
 
         await until(lambda: outside.facts(fact["instance"])[-1] == "gone", SLOW_SECONDS)
 
