@@ -44,7 +44,8 @@ async def send(kafka: str, topic: str, place: str, value: bytes | None, **given:
     """What an outside program sends; `partition` and `headers` may be wrong on purpose."""
     given.setdefault("partition", partition_of(place, PARTITIONS))
     given.setdefault("key", place.encode())
-    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+    sizes = {"max_request_size": given.pop("max_request_size", 1_048_576)}
+    async with AIOKafkaProducer(bootstrap_servers=kafka, **sizes) as producer:
         await producer.send_and_wait(topic, value, **given)
 
 
