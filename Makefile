@@ -1,6 +1,6 @@
 # Every target sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo up check format test test-kafka test-all bench-lifecycle bench-gateway bench-door dashboards docs models lock clean
+.PHONY: help demo up check format test test-kafka test-all bench-lifecycle bench-gateway bench-door chaos dashboards docs models lock clean
 
 PYTHON ?= python3
 export PYTHON
@@ -48,6 +48,10 @@ bench-gateway: $(ready) ## Measure the gateway alone beside nginx (needs nginx a
 
 bench-door: $(ready) ## Measure command line, api, events, uploads, restarts; prints the rows
 	$(bin)/python -m benchmarks.door
+
+chaos: $(ready) ## On Apache Kafka and Redis, in replicas, on a bad day; prints the rows
+	@.ci/servers
+	$(bin)/python -m benchmarks.chaos
 
 docs: $(ready) ## Write docs/reference anew from the code
 	$(bin)/python -m docs.generate

@@ -6,37 +6,11 @@ All parts: `python -m benchmarks.door`; some of them: `--only events --only uplo
 from __future__ import annotations
 
 import argparse
-import signal
-import subprocess
 import sys
-import time
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from http.client import HTTPException
-from typing import Any
 
 from benchmarks import door_contracts, door_events, door_restart, door_starting, door_uploads
+from benchmarks.parts import Part, measured, say
 from benchmarks.rows import Row, finish
-
-TRACED_MAX = 8  # Calls that a failure is told with.
-
-
-class Overdue(Exception):
-    """A part took longer than it may."""
-
-
-# What a part may fail with; it is told, and the other parts are measured all the same.
-FAILURES = (AssertionError, HTTPException, OSError, RuntimeError, ValueError, LookupError, Overdue)
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some rows that are measured together."""
-
-    rows: Callable[[], list[Row]]
-    seconds_max: int
 
 
 def contracts() -> list[Row]:
@@ -62,43 +36,6 @@ def main() -> int:
     chosen = parser.parse_args().only or list(PARTS)
     rows = [row for name in PARTS if name in chosen for row in measured(name, PARTS[name])]
     return finish(rows)
-
-
-def measured(name: str, part: Part) -> list[Row]:
-    """A part that fails or is overdue says why and leaves a short row."""
-    say(f"{name} ... (at most {part.seconds_max} s)")
-    begun = time.monotonic()
-    try:
-        with at_most(part.seconds_max):
-            rows = part.rows()
-    except (*FAILURES, subprocess.SubprocessError) as error:
-        say(f"{name} failed after {time.monotonic() - begun:.1f} s:")
-        say("".join(traceback.format_exception(error, limit=-TRACED_MAX)).replace("\n", "\n# "))
-        return [Row(name, None)]
-    for row in rows:
-        say(f"  {row}")
-    say(f"{name} took {time.monotonic() - begun:.1f} s")
-    return rows
-
-
-@contextmanager
-def at_most(seconds: int) -> Iterator[None]:
-    """Raises Overdue wherever we are when the time is over."""
-
-    def ring(*_: Any) -> None:
-        raise Overdue(f"not done within {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def say(line: str) -> None:
-    print(f"# {line}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from schemas.topics import Topic
@@ -17,6 +17,7 @@ from services.provisioner.book import SPECS, WRITTEN, Book
 from services.provisioner.consumers import CommandDesk, provisioner_consumers
 from services.provisioner.measures import Measures
 from services.provisioner.ownership import Ownership
+from services.provisioner.providers import Provider
 from services.provisioner.providers.local import LocalProvider
 from services.provisioner.reconciler import Reconciler
 from services.provisioner.settings import ProvisionerSettings
@@ -24,9 +25,17 @@ from services.provisioner.sweeper import Sweeper
 
 TIDY_SECONDS = 60.0
 
+ProviderOf = Callable[[Process[ProvisionerSettings]], Provider]
+
+
+def local(process: Process[ProvisionerSettings]) -> Provider:
+    return LocalProvider(process.settings.local(), process.clock)
+
 
 @asynccontextmanager
-async def provisioner(process: Process[ProvisionerSettings]) -> AsyncIterator[None]:
+async def provisioner(
+    process: Process[ProvisionerSettings], provider_of: ProviderOf = local
+) -> AsyncIterator[None]:
     """The whole service. Leaving it stops the commands first, then the loops; VMs live on."""
     settings, clock = process.settings, process.clock
     measures = Measures(process.metrics)
@@ -34,7 +43,7 @@ async def provisioner(process: Process[ProvisionerSettings]) -> AsyncIterator[No
     async with Bus(process) as bus, Tables(process, SPECS, bury=bus.bury) as tables:
         owned = OwnedTables(process, bus, tables, WRITTEN)
         book = Book(tables, owned, clock)
-        provider = LocalProvider(settings.local(), clock)
+        provider = provider_of(process)
         reconciler = Reconciler(
             book,
             provider,

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from benchmarks.door import Part, measured
 from benchmarks.door_events import heard
 from benchmarks.door_uploads import MIB, Blob
+from benchmarks.parts import Part, measured
 from benchmarks.rows import Row
 from cellnode import Event
 

@@ -85,6 +85,9 @@ class Provider(Protocol):
 
     on_exit: OnExit  # Called in the event loop when the agent of a watched VM has ended.
 
+    async def warm_up(self) -> None:
+        """Do ahead what the first start would wait for; never fails."""
+
     async def prepare(self, spec: NodeSpec) -> None:
         """Do what every start of this spec needs, ahead; never fails."""
 
@@ -111,3 +114,6 @@ class Provider(Protocol):
 
     async def tidy(self) -> None:
         """Keep what it stores for itself within its size."""
+
+    async def close(self) -> None:
+        """Stop watching; the VMs live on."""
