@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.bus import Follower, Json
 from tests.e2e.calls import BODY_BYTES_MAX, Answer, padded
 from tests.e2e.documents import is_as_documented
+from tests.e2e.outside import statuses_by_the_example
 from tests.e2e.system import System, traces_of
 from tests.e2e.waiting import stays, until
 from tests.e2e.world import (
@@ -453,12 +454,17 @@ def test_y_whoever_may_write_to_the_bus_can_deploy(world: World, tmp_path: Path)
 def test_z_an_outside_consumer_rebuilds_the_present_state_from_nothing(
     world: World, system: System
 ) -> None:
+    """The program in `examples/` knows nothing but the address, the topic and the JSON."""
     node = world.deploy(world.pin(), "y = 1", outputs=["y"], want=2)
     world.recreate(node, 2)
     world.only(node, 2)
 
+    def look() -> bool:
+        return statuses_by_the_example(system.kafka) == world.everything_known()
+
     with Follower(system.kafka) as newcomer:
         until("it has caught up", lambda: world.folded(newcomer) == world.everything_known())
+    until("the program says the same", look)
 
     known = world.everything_known()
     assert known[f"default/{node}"]["status"] == "HEALTHY"
