@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import sys
+from itertools import chain
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -93,9 +94,9 @@ async def follow(kafka: str, *, is_once: bool, is_json: bool) -> None:
     async with consumer:
         ends = await consumer.end_offsets(consumer.assignment())
         while True:
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                for record in records:
-                    statuses.hear(record)
+            batches = await consumer.getmany(timeout_ms=200)
+            for record in chain.from_iterable(batches.values()):
+                statuses.hear(record)
             if any([await consumer.position(place) < end for place, end in ends.items()]):
                 continue  # Until it is read, what is gone by now may still seem to be there.
             present = statuses.present
