@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from docs import command_line, http_page, texts
 from docs import errors_page as errors_reference
+from docs import metrics_page as metrics_reference
 from docs import settings_page as settings_reference
 from docs.promises import promises_table
 from docs.render import (
@@ -234,6 +235,11 @@ def settings_page() -> str:
     return page("Settings", "the `settings.py` of each service", settings_reference.reference())
 
 
+def metrics_page() -> str:
+    sources = "the `measures.py` of each service, `services/chassis/` and `runtime/metrics.py`"
+    return page("Metrics", sources, metrics_reference.reference())
+
+
 def http_api_page() -> str:
     return page("The HTTP api", "`services/api/`", http_page.reference())
 
@@ -254,6 +260,7 @@ PAGES = {
     "statuses.md": statuses_page,
     "errors.md": errors_page,
     "settings.md": settings_page,
+    "metrics.md": metrics_page,
 }
 
 

@@ -88,3 +88,43 @@ all members of the problem as attributes: `code`, `detail`, `field`, `remedy`, `
 EXIT_CODES = """
 What the command `cellnode` ends with.
 """
+
+METRICS = """
+`GET /metrics` of every service answers in Prometheus' text format, version 0.0.4. Times are in
+seconds, sizes in bytes; what ends in `_total` only grows, until its process or what it is about is
+gone. A histogram has `_bucket`, `_sum` and `_count`.
+
+Series of a node or an instance come and go with it: of health, at the one replica that owns its
+partition; of a gateway, while its local copy knows the node. Whoever takes a partition over counts
+on from 0, and never again what its forerunner has published. A counter's series begins with the
+first event, except for those changes of status that every installation sees, which begin at 0;
+how to count others from the first on is in [dashboards](../guides/dashboards.md).
+"""
+
+METRIC_LABELS = """
+- `node`: the full name, `project/name`; empty for calls of names that are nobody's.
+- `instance_id`: an instance; what Prometheus calls `instance` is the process that was scraped.
+- `status`, `from`, `to`, `reason`: the words of [statuses](statuses.md); before the first status
+  `none`, after the last `gone`.
+- `kind`: `node` or `instance`; a command's kind, or `any` where it is none of ours; an action.
+- `code`: a status code of HTTP; a number that HTTP does not know counts as `other`.
+- `topic`, `partition`: of Kafka.
+
+No label holds what a caller or a producer made up, so there are never more series than there are
+nodes, instances, partitions, and words on these pages.
+"""
+
+METRICS_OF_PROCESSES = """
+Beside these, what the Python client tells of any process: `process_*` and `python_info`.
+"""
+
+METRICS_OF_THE_BUS = """
+Provisioner, health and api. `bus_lag_records` is there while the partition is read: it goes when it
+is revoked.
+"""
+
+METRICS_OF_AGENTS = """
+An instance's agent answers `GET /metrics` at its endpoint, for whoever looks at one instance. That
+is a Unix socket with the provider `local`, which Prometheus cannot scrape:
+`curl --unix-socket SOCKET http://agent/metrics`.
+"""

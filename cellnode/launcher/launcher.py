@@ -69,7 +69,7 @@ class Launcher:
         self._directory.make()
         self._lock.take()
         was_killed = self._directory.addresses.exists()
-        self._directory.addresses.unlink(missing_ok=True)
+        self._forget_addresses()
         patience_seconds = LISTEN_SECONDS_MAX if was_killed else 0.0
         self._listener = await listen_in_time(*self._options.gateway, patience_seconds)
         await self._stores.start(self._at("broker"))
@@ -108,7 +108,7 @@ class Launcher:
         if self._listener is not None:
             self._listener.socket.close()
         if self._lock.is_held:
-            self._directory.addresses.unlink(missing_ok=True)
+            self._forget_addresses()
             self._lock.release()
 
     async def _start_services(self, listener: Listener) -> None:
@@ -174,8 +174,13 @@ class Launcher:
             data=str(self._directory.root),
             services=self._operators_addresses(),
         )
-        addresses.write(self._directory.addresses)
+        addresses.write(self._directory.addresses, self._directory.scraping)
         return addresses
+
+    def _forget_addresses(self) -> None:
+        """They are told exactly while everything is ready."""
+        for file in (self._directory.addresses, self._directory.scraping):
+            file.unlink(missing_ok=True)
 
     def _at(self, name: str) -> str:
         return self._ports[name].address if name in self._ports else ""

@@ -66,6 +66,10 @@ class DataDirectory:
         return self.root / "addresses.json"
 
     @property
+    def scraping(self) -> Path:
+        return self.root / "prometheus.json"
+
+    @property
     def lock(self) -> Path:
         return self.root / "lock"
 

@@ -130,9 +130,11 @@ class Measures:
             ["node", "from", "to", "reason"],
             self._changes_of_nodes,
         )
-        numbers = {"healthy": "now", "want": "wanted by its spec", "min": "its minimum"}
-        for field, name in (("healthy", "healthy"), ("want", "wanted"), ("min", "minimum")):
-            what = f"Healthy instances of a node: {numbers[field]}."
+        for field, name, what in (
+            ("healthy", "healthy", "Healthy instances of a node."),
+            ("want", "wanted", "Instances that a node's spec wants."),
+            ("min", "minimum", "Healthy instances without which a node is not HEALTHY."),
+        ):
             read(f"node_{name}_instances", what, ["node"], self._of_nodes(field))
         read(
             "instance_status",

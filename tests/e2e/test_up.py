@@ -63,6 +63,7 @@ def test_an_interrupted_start_leaves_nothing(data: Path, number: signal.Signals)
 
     assert launcher.returncode == 0
     assert not (data / "addresses.json").exists()
+    assert not (data / "prometheus.json").exists()
 
 
 def test_a_misspelt_setting_is_named_with_the_nearest_right_one(data: Path) -> None:
@@ -118,3 +119,13 @@ def test_addresses_are_told_to_programs_too(system: System) -> None:
     assert told["gateway"].startswith("http://127.0.0.1:")
     assert set(told["services"]) == {"provisioner", "health", "api", "gateway", "broker"}
     assert told["data"] == str(system.data)
+
+
+def test_prometheus_is_told_whom_to_scrape(system: System) -> None:
+    told = json.loads((system.data / "addresses.json").read_text())
+    targets = json.loads((system.data / "prometheus.json").read_text())
+
+    assert {one["labels"]["service"]: one["targets"] for one in targets} == {
+        name: [address] for name, address in told["services"].items()
+    }
+    assert {one["labels"]["job"] for one in targets} == {"cellnode"}
