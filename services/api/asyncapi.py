@@ -62,6 +62,10 @@ _BURIED: Json = {
     "x-offset": _COUNT,
     "x-error": {"type": "string", "description": "Why it could not be processed."},
     "x-attempts": _COUNT,
+    "x-value-bytes": {
+        **_COUNT,
+        "description": "Of a record too large to be kept whole: the beginning is here.",
+    },
 }
 
 

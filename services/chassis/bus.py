@@ -14,10 +14,11 @@ from faststream.kafka import KafkaBroker
 from pydantic import TypeAdapter
 from typing_extensions import Self
 
-from schemas.errors import BusUnavailable
+from schemas.errors import BusUnavailable, DomainError
 from schemas.ids import partition_of
 from schemas.messages import Message
 from schemas.topics import Topic
+from services.chassis.bus_letters import letters, reason_of
 from services.chassis.bus_ownership import Gate, Ownership
 from services.chassis.bus_policy import Delivery
 from services.chassis.bus_producer import Line
@@ -41,7 +42,6 @@ H = TypeVar("H", bound=Callable[..., Awaitable[None]])
 
 GRACEFUL_TIMEOUT_SECONDS = 5.0  # For the handler that runs when the bus stops.
 MAX_POLL_INTERVAL_MS = 300_000  # Far above the longest bounded handler.
-ERROR_CHARACTERS_MAX = 500
 TRY_AGAIN_SECONDS = 0.5
 
 log = logger("chassis.bus")
@@ -182,23 +182,23 @@ class Bus:
     async def bury(
         self, raw: RawRecord, error: Exception, attempts: int = 1, *, source: str = "table"
     ) -> None:
-        """Put a record aside, byte for byte, with where it lay and why."""
-        reason = f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS_MAX]
-        told = {
-            "x-topic": raw.topic,
-            "x-partition": str(raw.partition),
-            "x-offset": str(raw.offset),
-            "x-error": reason,
-            "x-attempts": str(attempts),
-        }
-        log.error("record buried", topic=raw.topic, offset=raw.offset, error=reason)
-        await self._line.send(
-            Topic.DEAD_LETTERS.value,
-            key=raw.key if raw.key is not None or raw.value is not None else b"",
-            value=raw.value,
-            partition=raw.partition % self._settings.cellnode_partitions,
-            headers=without(raw.headers, told) + encoded(told),
-        )
+        """Put a record aside, byte for byte where its topic takes that, with its place and why."""
+        facts = {"topic": raw.topic, "offset": raw.offset, "error": reason_of(error)}
+        log.error("record buried", **facts)
+        for letter in letters(raw, error, attempts):
+            try:
+                await self._line.send(
+                    Topic.DEAD_LETTERS.value,
+                    key=letter.key,
+                    value=letter.value,
+                    partition=raw.partition % self._settings.cellnode_partitions,
+                    headers=letter.headers,
+                )
+                break
+            except DomainError as too_large:
+                log.warning("a dead letter is cut", why=str(too_large), **facts)
+        else:
+            raise DomainError(f"a record cannot be put aside: {facts}") from error
         self._process.bus_measures.dead_letters.labels(raw.topic, source).inc()
 
     def waiting(self, topic: Topic, partition: int) -> int:

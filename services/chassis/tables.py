@@ -22,6 +22,7 @@ from services.chassis.endings import ended
 from services.chassis.process import Process
 from services.chassis.settings import Settings
 from services.chassis.tables_fold import Applied, Change, Fold, TableSpec, Unreadable
+from services.chassis.tables_gaps import Gaps
 from services.chassis.tables_known import Batch, KnownTables, Place, Position, Reading
 from services.chassis.telemetry import logger
 
@@ -52,6 +53,7 @@ class Tables(KnownTables):
         self._assigned = asyncio.Event()
         self._assigning = asyncio.Lock()
         self._progress = asyncio.Event()
+        self._gaps = Gaps(lambda: self._consumer)
 
     async def assign(self, partitions: Iterable[int]) -> None:
         """Read exactly these partitions of every topic: new ones from their start, others on."""
@@ -151,6 +153,7 @@ class Tables(KnownTables):
     async def _read(self) -> None:
         while True:
             await self._assigned.wait()
+            self._gaps.before(self._unfinished())
             try:
                 fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)
             except OffsetOutOfRangeError as error:
@@ -164,7 +167,23 @@ class Tables(KnownTables):
                 self._measures.records.labels(partition.topic, "read").inc(len(records))
                 with self._measures.fold_seconds.labels(partition.topic).time():
                     await self._fold_in((Topic(partition.topic), partition.partition), records)
+            for partition, end in self._gaps.after(is_quiet=not fetched).items():
+                self._pass_gap((Topic(partition.topic), partition.partition), end)
             self._tell_progress()
+
+    def _unfinished(self) -> list[Any]:
+        """The partitions that are folded from their start and not at their end yet."""
+        return [_partition(place) for place, one in self._readings.items() if one.building]
+
+    def _pass_gap(self, place: Place, end: int) -> None:
+        """Nothing is left to read before this end."""
+        reading = self._readings.get(place)
+        if reading is None or reading.building is None or end < reading.building.end_at:
+            return
+        log.info("the last records are compacted away", topic=place[0].value, partition=place[1])
+        reading.building.position = end
+        self._consumer.seek(_partition(place), end)
+        self._serve_if_caught_up(place, reading)
 
     async def _fold_in(self, place: Place, records: Sequence[Any]) -> None:
         changes: list[Change] = []
