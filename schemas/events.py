@@ -100,7 +100,8 @@ class GatewaySignal(Event):
 
 
 class InstanceUsage(Event):
-    """Metered seconds of one instance in one hour; a repeat never adds to it."""
+    """Seconds for which one instance lived in one hour, as far as is known: a repeat never adds to
+    it, and of two records the larger is right."""
 
     topic: ClassVar[Topic] = Topic.USAGE
 
@@ -108,9 +109,12 @@ class InstanceUsage(Event):
     instance: InstanceId
     uid: UUID
     instance_type: str
-    hour: AwareDatetime
+    hour: AwareDatetime  # Its beginning, in UTC.
     seconds: float = Field(ge=0, le=3600)
+    is_open: bool = False  # The hour and the instance go on: more will be said.
 
     @property
     def key(self) -> str:
-        return f"{self.instance}@{self.hour.isoformat()}"
+        """What is open is thinned to the latest of its instance, and never stands in the place of
+        what is closed."""
+        return self.instance if self.is_open else f"{self.instance}@{self.hour.isoformat()}"

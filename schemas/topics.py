@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 _DAY_MS = 24 * 3600 * 1000
+USAGE_DAYS = 396  # 13 months.
 
 
 class Topic(str, Enum):
@@ -32,6 +33,7 @@ class TopicDeclaration:
     writer: str
     retention_ms: int | None
     carries: str
+    is_thinned: bool = False  # Until it is too old, only the last record of a key is needed.
 
     @property
     def is_compacted(self) -> bool:
@@ -41,14 +43,21 @@ class TopicDeclaration:
         """The topic's configuration in Kafka's own words."""
         if self.retention_ms is None:
             return {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.5"}
-        return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
+        policy = "compact,delete" if self.is_thinned else "delete"
+        return {"cleanup.policy": policy, "retention.ms": str(self.retention_ms)}
 
 
 def _declared(
-    topic: Topic, key: str, writer: str, *, days: float | None, carries: str
+    topic: Topic,
+    key: str,
+    writer: str,
+    *,
+    days: float | None,
+    carries: str,
+    is_thinned: bool = False,
 ) -> TopicDeclaration:
     retention_ms = None if days is None else int(days * _DAY_MS)
-    return TopicDeclaration(topic, key, writer, retention_ms, carries)
+    return TopicDeclaration(topic, key, writer, retention_ms, carries, is_thinned)
 
 
 # `outcomes` outlives `commands`, so a command delivered again always finds its outcome.
@@ -80,7 +89,14 @@ DECLARATIONS: Mapping[Topic, TopicDeclaration] = {
             carries="NodeStatusChanged, InstanceStatusChanged",
         ),
         _declared(Topic.SIGNALS, "node", "gateway", days=1 / 24, carries="GatewaySignal"),
-        _declared(Topic.USAGE, "instance", "provisioner", days=396, carries="InstanceUsage"),
+        _declared(
+            Topic.USAGE,
+            "instance, with @hour once the hour is closed",
+            "provisioner",
+            days=USAGE_DAYS,
+            carries="InstanceUsage",
+            is_thinned=True,
+        ),
         _declared(
             Topic.DEAD_LETTERS,
             "as the original",

@@ -19,7 +19,8 @@ from services.embedded.journal_bus import JournalBus
 from services.embedded.journal_file import JournalFile
 from services.embedded.journal_records import decode, encode, ended
 from services.embedded.journal_restore import Host, brought_back, nodes_in
-from services.embedded.journal_state import JournalState, size_of
+from services.embedded.journal_state import JournalState
+from services.embedded.journal_usage import size_of
 
 COMPACT_BYTES_MIN = 8 * 1024 * 1024  # A smaller file is not worth writing anew.
 COMPACT_SHARE = 4  # Nor is one that is not so many times as large as what it says.
@@ -86,6 +87,8 @@ class Journal:
             self._write_anew()
         elif news:
             self._append(encode(news))
+        if again := self._state.told_again():
+            self._bus.publish(again)
 
     def _apply(
         self, records: Iterator[RawRecord] | tuple[RawRecord, ...] | list[RawRecord]

@@ -1,4 +1,4 @@
-"""What the journal knows: the last record of every key, outcomes, undecided commands. Pure."""
+"""What the journal knows: the last record of every key, outcomes, usage, open commands. Pure."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from schemas.tables import OWNER_KEY, wins
 from schemas.topics import DECLARATIONS, Topic
 from services.chassis.bus_records import RawRecord
 from services.embedded.journal_records import DECIDED, ENDED, decided, ended
+from services.embedded.journal_usage import Usage, size_of
 
 # The broker keeps 5 MiB of a partition: what is brought back must leave room for what is new.
 LOG_BYTES_MAX = 3 * 1024 * 1024  # Of outcomes, and of commands, in one partition: the newest.
-RECORD_OVERHEAD_BYTES = 150  # Headers and the batch around one record, about.
 OWN = "~"  # Keys of owners' marks: they speak of a log that is gone, so none is brought back.
 TABLES = tuple(topic.value for topic, one in DECLARATIONS.items() if one.is_compacted)
-TOPICS = (*TABLES, Topic.OUTCOMES.value, Topic.COMMANDS.value)
+TOPICS = (*TABLES, Topic.OUTCOMES.value, Topic.USAGE.value, Topic.COMMANDS.value)
 
 Order = tuple[int, int]
 
@@ -98,6 +98,7 @@ class JournalState:
     def __init__(self) -> None:
         self._parts: dict[tuple[str, int], Part] = {}
         self._commands: dict[int, Commands] = {}
+        self._usage: dict[int, Usage] = {}
         self.has_ended = False
 
     def apply(self, raw: RawRecord) -> None:
@@ -106,6 +107,8 @@ class JournalState:
             self._commands_of(raw.partition).decide(raw.offset)
         elif raw.topic == Topic.COMMANDS.value:
             self._commands_of(raw.partition).add(raw)
+        elif raw.topic == Topic.USAGE.value:
+            self._usage.setdefault(raw.partition, Usage()).add(raw)
         elif raw.topic in TOPICS:
             is_log = raw.topic == Topic.OUTCOMES.value
             place = (raw.topic, raw.partition)
@@ -122,12 +125,19 @@ class JournalState:
     @property
     def bytes(self) -> int:
         parts = sum(part.bytes for part in self._parts.values())
-        return parts + sum(one.bytes for one in self._commands.values())
+        metered = sum(one.bytes for one in self._usage.values())
+        return parts + metered + sum(one.bytes for one in self._commands.values())
+
+    def told_again(self) -> list[RawRecord]:
+        """What the broker is about to forget, and no owner tells it again."""
+        due = [one for one in self._usage.values() if one.is_being_forgotten]
+        return [raw for one in due for raw in one.told_again()]
 
     def known(self) -> Iterator[RawRecord]:
         """What is to be brought back: no marks, tables before commands."""
         for part in self._parts.values():
             yield from (raw for _, raw in part.entries.values())
+        yield from self._metered()
         for one in self._commands.values():
             yield from one.waiting.values()
 
@@ -135,11 +145,16 @@ class JournalState:
         """Records that lead to this very state when they are applied to an empty one."""
         for part in self._parts.values():
             yield from part.records()
+        yield from self._metered()
         for partition, one in self._commands.items():
             yield decided(partition, one.decided_until)
             yield from one.waiting.values()
         if self.has_ended:
             yield ended()
+
+    def _metered(self) -> Iterator[RawRecord]:
+        for one in self._usage.values():
+            yield from one.entries.values()
 
     def _commands_of(self, partition: int) -> Commands:
         return self._commands.setdefault(partition, Commands())
@@ -168,8 +183,3 @@ def body_of(raw: RawRecord) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
-
-
-def size_of(raw: RawRecord) -> int:
-    """About what the broker needs for it."""
-    return RECORD_OVERHEAD_BYTES + len(raw.key or b"") + len(raw.value or b"")

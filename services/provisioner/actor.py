@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from signal import SIGINT, SIGTERM
 from typing import Any
@@ -39,6 +39,7 @@ NOTHING_TO_FINISH = START_FAULTS | {Reason.PROBES_FAILED, Reason.PROCESS_EXITED}
 _EXIT = "~exit"  # An exit is recorded beside whatever else is being done.
 
 Wake = Callable[[str, float], None]
+Close = Callable[[Instance], Awaitable[None]]  # What it has cost is said for good.
 
 log = logger("provisioner.actor")
 
@@ -52,6 +53,7 @@ class Actor:
         provider: Provider,
         settings: ProvisionerSettings,
         *,
+        close: Close,
         wake: Wake,
         clock: Clock,
         measures: Measures,
@@ -59,6 +61,7 @@ class Actor:
         self._book = book
         self._provider = provider
         self._settings = settings
+        self._close = close
         self._wake = wake
         self._clock = clock
         self._creations = asyncio.Semaphore(settings.creations_in_flight_max)
@@ -201,14 +204,14 @@ class Actor:
         log.warning("instance exited", node=place, instance=key, code=exit.code, signal=exit.signal)
         await self._put(place, key, "InstanceExited", exited=exit)
 
-    async def _record_end(self, place: str, key: str, lifetime: Lifetime | None) -> None:
+    async def _record_end(self, place: str, key: str, lifetime: Lifetime | None) -> Instance | None:
         """Before anything that tells of it is removed: whoever goes on knows it from here."""
         instance = self._book.instance(place, key)
         if instance is None or lifetime is None or (instance.exited and instance.created_at):
-            return
+            return instance
         known = {"exited": instance.exited or lifetime.exit}
         begun = instance.created_at or lifetime.created_at
-        await self._put(place, key, "InstanceDeleting", created_at=begun, **known)
+        return await self._book.put_fact(instance, "InstanceDeleting", created_at=begun, **known)
 
     async def _put(self, place: str, key: str, kind: Any, **changes: Any) -> None:
         """Upon what is on record now, which may be more than when the action began."""
@@ -223,7 +226,8 @@ class Actor:
                 return
             drain = self._drain(instance)
             lifetime = await self._provider.stop(key, instance.handle, drain)
-            await self._record_end(place, key, lifetime)
+            if (known := await self._record_end(place, key, lifetime)) is not None:
+                await self._close(known)
             await self._provider.remove(key, instance.handle, drain)
             await self._book.bury_instance(instance)
             log.info("instance gone", node=place, instance=key)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from schemas.topics import Topic
 from services.chassis.bus import Bus
+from services.chassis.clock import Clock
 from services.chassis.endings import ended
 from services.chassis.loops import repeat
 from services.chassis.process import Process
@@ -16,6 +18,7 @@ from services.chassis.tables_owner import OwnedTables
 from services.provisioner.book import SPECS, WRITTEN, Book
 from services.provisioner.consumers import CommandDesk, provisioner_consumers
 from services.provisioner.measures import Measures
+from services.provisioner.metering import Metering
 from services.provisioner.ownership import Ownership
 from services.provisioner.providers import Provider
 from services.provisioner.providers.local import LocalProvider
@@ -44,10 +47,13 @@ async def provisioner(
         owned = OwnedTables(process, bus, tables, WRITTEN)
         book = Book(tables, owned, clock)
         provider = provider_of(process)
+        metering = Metering(process, book, provider, bus.publish, measures=measures)
+        owned.after_take_over(metering.taken_over)
         reconciler = Reconciler(
             book,
             provider,
             settings,
+            meter=metering,
             commands_at_hand=lambda place: bus.waiting(Topic.COMMANDS, bus.partition_of(place)),
             clock=clock,
             measures=measures,
@@ -68,14 +74,12 @@ async def provisioner(
         tasks = [
             process.watch(reconciler.run(), "provisioner.reconcile"),
             process.watch(sweeper.run(), "provisioner.sweep"),
-            process.watch(
-                repeat("provisioner.tidy", provider.tidy, TIDY_SECONDS, clock=clock),
-                "provisioner.tidy",
-            ),
+            process.watch(metering.run(), "provisioner.meter"),
+            process.watch(_tidying(provider, clock), "provisioner.tidy"),
             asyncio.create_task(provider.warm_up(), name="provisioner.warm-up"),
         ]
         try:
-            async with bus.consuming():
+            async with bus.consuming(), metering.told_at_the_end():
                 await bus.joined()
                 ready.met("commands are taken, tables are read")
                 yield
@@ -83,3 +87,7 @@ async def provisioner(
             await ended(tasks)
             await provider.close()
             await owned.close()
+
+
+def _tidying(provider: Provider, clock: Clock) -> Coroutine[Any, Any, None]:
+    return repeat("provisioner.tidy", provider.tidy, TIDY_SECONDS, clock=clock)

@@ -112,6 +112,11 @@ class Book:
         record = self._owned.get(Topic.INSTANCES, instance, place)
         return record if isinstance(record, Instance) else None
 
+    def all_instances(self) -> list[Instance]:
+        """Of all owned partitions, going ones included."""
+        records = self._owned.records(Topic.INSTANCES)
+        return [record for record in records if isinstance(record, Instance)]
+
     def instances(self, place: str) -> list[Instance]:
         known = (self.instance(place, key) for key in self._instances.get(place, ()))
         return [instance for instance in known if instance is not None]

@@ -29,6 +29,9 @@ class Measures:
         self.action_seconds = metrics.seconds(
             "action_duration", "From start to end of an action on an instance.", ["kind"]
         )
+        self.usage_seconds = metrics.counter(
+            "usage_seconds", "Instance-seconds metered by this process.", ["instance_type"]
+        )
         self.count_instances: Callable[[], int] = lambda: 0  # Given by who wires the service.
         self.count_partitions: Callable[[], int] = lambda: 0
         metrics.read_gauge(

@@ -19,6 +19,7 @@ from services.provisioner.brake import Brake
 from services.provisioner.bursts import Bursts
 from services.provisioner.failures import after_replacing
 from services.provisioner.measures import Measures
+from services.provisioner.metering import Metering
 from services.provisioner.plan import (
     Action,
     BuryNode,
@@ -52,6 +53,7 @@ class Reconciler:
         settings: ProvisionerSettings,
         *,
         commands_at_hand: Callable[[str], int],
+        meter: Metering,
         clock: Clock,
         measures: Measures,
     ) -> None:
@@ -67,7 +69,13 @@ class Reconciler:
             "provisioner.reconcile", self._pass, keys=book.places, pace=pace, clock=clock
         )
         self.actor = Actor(
-            book, provider, settings, wake=self._loop.wake, clock=clock, measures=measures
+            book,
+            provider,
+            settings,
+            close=meter.close,
+            wake=self._loop.wake,
+            clock=clock,
+            measures=measures,
         )
         self._brakes: dict[str, Brake] = {}
         self._bursts = Bursts(commands_at_hand, clock)

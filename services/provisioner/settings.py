@@ -20,6 +20,7 @@ class ProvisionerSettings(InstanceTypesSettings):
     drain_seconds_min: float = Field(default=5.0, ge=0, le=300)  # So long agents refuse, at least.
     drain_seconds_max: float = Field(default=30.0, ge=0.1, le=3_600)  # Then they are killed.
     deleting_seen_seconds: float = Field(default=1.0, ge=0, le=60)  # Wait for health to say it.
+    metering_seconds: float = Field(default=60.0, ge=0.1, le=3_600)  # Between words on usage.
     unknown_after_seconds: float = Field(default=30.0, ge=0.1, le=3_600)  # Then it is removed.
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.topics import Topic
 from services.chassis.bus_records import RawRecord
-from services.embedded import journal_state
+from services.embedded import journal_state, journal_usage
 from services.embedded.journal_records import decided, decode, encode, ended
 from tests.services.embedded.journals import (
     NODE,
@@ -82,6 +82,50 @@ def test_an_outcome_told_again_is_kept_once_and_a_reused_id_beside_it() -> None:
     again, other = outcome("c1", (1, 2)), outcome("c1", (1, 3), digest="other")
 
     assert list(state_of(outcome("c1"), again, other).known()) == [again, other]
+
+
+def usage(key: str, text: str = "", day: int = 0) -> RawRecord:
+    day_ms = day * 24 * 3600 * 1000
+    return RawRecord(Topic.USAGE.value, 0, 0, key.encode(), text.encode(), timestamp_ms=day_ms)
+
+
+def test_of_usage_the_last_record_of_a_key_is_kept_for_thirteen_months() -> None:
+    first, last, other = usage("a@12", "1"), usage("a@12", "2", day=1), usage("a", "3", day=1)
+
+    assert values(state_of(first, other, last)) == [b"3", b"2"]
+    assert values(state_of(first, other, last, usage("b", "4", day=397))) == [b"3", b"2", b"4"]
+    assert values(state_of(first, other, last, usage("b", "4", day=398))) == [b"4"]
+
+
+def test_usage_survives_being_written_anew() -> None:
+    before = state_of(usage("a@12", "1"), usage("a", "2"))
+
+    assert values(state_of(*before.snapshot())) == [b"1", b"2"]
+
+
+def test_usage_is_told_again_before_the_broker_forgets_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(journal_usage, "TOLD_AGAIN_BYTES", 10_000)
+    state = state_of(usage("a@12", "x" * 5_000))
+    assert state.told_again() == []
+    for _ in range(60):
+        state.apply(usage("a"))
+
+    again = state.told_again()
+
+    assert again == [usage("a@12", "x" * 5_000), usage("a")]
+    for one in again:
+        state.apply(one)
+    assert state.told_again() == []
+
+
+def test_of_usage_the_newest_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_usage, "USAGE_BYTES_MAX", 1_000)
+    state = state_of(*(usage(f"a@{hour}") for hour in range(50)))
+
+    assert state.bytes <= 1_000
+    assert [one.key for one in state.known()][-1] == b"a@49"
 
 
 def test_of_outcomes_and_commands_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
