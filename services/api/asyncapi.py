@@ -38,7 +38,10 @@ _KEYS: Mapping[str, Json] = {
     "Complete": {"type": "string", "const": COMPLETE_KEY},
     "Instance": {"type": "string", "description": "The instance."},
     "InstanceStatusChanged": {"type": "string", "description": "The instance."},
-    "InstanceUsage": {"type": "string", "description": "`instance@hour`"},
+    "InstanceUsage": {
+        "type": "string",
+        "description": "`instance@hour`, the instance alone while the hour goes on.",
+    },
     GONE: {"type": "string", "description": "Of what is gone."},
     DEAD_LETTER: {"type": "string", "description": "As the original had it."},
 }
