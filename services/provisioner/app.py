@@ -59,12 +59,9 @@ async def provisioner(
             measures=measures,
         )
         provider.on_exit = reconciler.actor.exited
+        types = settings.instance_types
         desk = CommandDesk(
-            book,
-            reconciler.wake,
-            instance_types=settings.instance_types,
-            clock=clock,
-            measures=measures,
+            book, reconciler.wake, instance_types=types, clock=clock, measures=measures
         )
         sweeper = Sweeper(book, provider, settings.unknown_after_seconds, clock)
         ownership = Ownership(owned, book, reconciler)
