@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from docs import texts
 from docs.render import table
 from runtime.metrics import FAMILIES, PREFIX
+from services.annotations.measures import Measures as AnnotationsMeasures
 from services.api.measures import Measures as ApiMeasures
 from services.chassis.bus_measures import BusMeasures
 from services.chassis.measures import ProcessMeasures
@@ -22,6 +23,7 @@ OF_SERVICES: dict[str, Callable[[Metrics], object]] = {
     "gateway": GatewayMeasures,
     "provisioner": ProvisionerMeasures,
     "api": ApiMeasures,
+    "annotations": AnnotationsMeasures,
 }
 
 

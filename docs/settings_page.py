@@ -10,7 +10,7 @@ from docs import texts
 from docs.render import comment, shown, table, words
 from services.chassis.settings import SHARED, Settings
 
-SERVICES = ("provisioner", "health", "api", "gateway", "embedded")
+SERVICES = ("provisioner", "health", "api", "gateway", "annotations", "embedded")
 
 
 def settings_of(service: str) -> type[Settings]:

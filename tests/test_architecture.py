@@ -14,6 +14,7 @@ from tests.sources import OURS, ROOT, SHIPPED, dotted, imported, modules, parse
 MAY_IMPORT = {
     "schemas": ["schemas"],
     "services/chassis": ["schemas", "services.chassis"],
+    "services/annotations": ["schemas", "services.chassis", "services.annotations"],
     "services/api": ["schemas", "services.chassis", "services.api"],
     "services/embedded": ["schemas", "services.chassis", "services.embedded"],
     "services/gateway": ["schemas", "services.chassis", "services.gateway"],
@@ -57,7 +58,7 @@ IMPURE = {
     "time", "urllib.request",
 }  # fmt: skip
 
-SERVICES = ("api", "gateway", "health", "provisioner")
+SERVICES = ("annotations", "api", "gateway", "health", "provisioner")
 ANATOMY = ("__init__.py", "__main__.py", "app.py", "settings.py")
 
 

@@ -21,12 +21,13 @@ from cellnode.launcher.leftovers import end_instances
 from cellnode.launcher.options import Options
 from cellnode.launcher.places import DataDirectory, DirectoryLock, UpFailed
 from cellnode.launcher.programs import (
-    CONTROL_SERVICES,
+    ANNOTATIONS,
     Listener,
     ReservedPort,
     gateway_program,
     listen_in_time,
     service_program,
+    services_wanted,
 )
 from cellnode.launcher.ready import wait_until_ready, watch_condition
 from cellnode.launcher.stores import Stores
@@ -47,7 +48,8 @@ class Launcher:
         self._lock = DirectoryLock(self._directory)
         self._children = Children(self._directory.logs, tell)
         self._stores = Stores(options, self._directory, self._children)
-        names = (*CONTROL_SERVICES, *(["broker"] if self._stores.has_own_broker else []))
+        self._services = services_wanted()
+        names = (*self._services, *(["broker"] if self._stores.has_own_broker else []))
         self._ports = {name: ReservedPort() for name in names}
         self._listener: Listener | None = None
         self._watching: asyncio.Future[None] | None = None
@@ -99,7 +101,7 @@ class Launcher:
         if self._watching is not None:
             self._watching.cancel()
         await self._children.end("gateway", grace_seconds=SERVICE_STOP_SECONDS)
-        await self._children.end(*CONTROL_SERVICES, grace_seconds=SERVICE_STOP_SECONDS)
+        await self._children.end(*self._services, grace_seconds=SERVICE_STOP_SECONDS)
         if self._lock.is_held and self.is_up:
             await asyncio.to_thread(self._end_instances)
         await self._stores.stop()
@@ -112,7 +114,7 @@ class Launcher:
             self._lock.release()
 
     async def _start_services(self, listener: Listener) -> None:
-        for name in CONTROL_SERVICES:
+        for name in self._services:
             await self._start_service(name)
         shared = self._stores.environment()
         await self._children.keep(
@@ -125,7 +127,9 @@ class Launcher:
         await self._children.keep(service_program(name, self._directory, shared, self._at(name)))
 
     async def _until_ready(self) -> None:
-        asked = {name: at for name, at in self._operators_addresses().items() if name != "broker"}
+        """Annotations are not waited for: their Grafana may be away, and nothing depends on it."""
+        addresses = self._operators_addresses().items()
+        asked = {name: at for name, at in addresses if name not in ("broker", ANNOTATIONS)}
         ready = asyncio.ensure_future(wait_until_ready(self._children, asked))
         try:
             await self._children.first_of(ready)
@@ -149,12 +153,12 @@ class Launcher:
 
     async def _begin_again(self, deaths: int) -> None:
         """The old services know what the new log does not, so none of them may go on."""
-        await self._children.end(*CONTROL_SERVICES, grace_seconds=0)
+        await self._children.end(*self._services, grace_seconds=0)
         delay = min(RESTART_SECONDS_FIRST * 2 ** (deaths - 1), RESTART_SECONDS_MAX)
         await asyncio.sleep(delay)
         assert self._listener is not None
         await self._stores.start_broker(self._at("broker"))
-        for name in CONTROL_SERVICES:
+        for name in self._services:
             await self._start_service(name)
         await self._until_ready()
         self._written(self._listener)

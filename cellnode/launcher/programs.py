@@ -20,6 +20,9 @@ BACKLOG = 4096  # Connections that wait in the kernel while a gateway is started
 LISTEN_PAUSE_SECONDS = 0.05
 REPUBLISH_BYTES = 2 * 1024 * 1024
 CONTROL_SERVICES = ("provisioner", "health", "api")
+ANNOTATIONS = "annotations"  # Started only where it is told of a Grafana.
+ANNOTATIONS_PREFIX = "CELLNODE_ANNOTATIONS_"
+ANNOTATIONS_WANTED = f"{ANNOTATIONS_PREFIX}GRAFANA_URL"
 REAL_SESSION_MS = 6_000  # The least that Apache Kafka allows: a killed `up` is soon forgotten.
 
 # The embedded broker hears a waiting reader late and keeps a dead member for a session.
@@ -67,6 +70,11 @@ def service_program(
     return _python(service, directory, {**shared, f"CELLNODE_{service.upper()}_LISTEN": listen_at})
 
 
+def services_wanted() -> tuple[str, ...]:
+    """All but the gateway, in the order of their start."""
+    return (*CONTROL_SERVICES, *([ANNOTATIONS] if os.environ.get(ANNOTATIONS_WANTED) else []))
+
+
 def gateway_program(
     directory: DataDirectory, shared: Mapping[str, str], listener: Listener, api: str
 ) -> Program:
@@ -91,7 +99,7 @@ def _python(
     """`-P` and our own path: a user's folder called `schemas` or `services` is never ours."""
     packages = packages_path()
     environment = {
-        **os.environ,
+        **_environment(service),
         "PYTHONPATH": str(packages),
         "PYTHONUNBUFFERED": "1",
         "CELLNODE_DATA": str(directory.root),
@@ -101,6 +109,15 @@ def _python(
     }
     command = [sys.executable, "-P", "-m", f"services.{service}"]
     return Program(name or service, command, environment, directory.root, descriptors)
+
+
+def _environment(service: str) -> dict[str, str]:
+    """Ours; Grafana's token is for one service only."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if service == ANNOTATIONS or not name.startswith(ANNOTATIONS_PREFIX)
+    }
 
 
 def _instance_types(directory: DataDirectory) -> dict[str, str]:

@@ -25,13 +25,15 @@ REDIS = (
     *(f"REDIS_{name}" for name in _TLS),
 )
 
+GRAFANA_TOKEN_FILE = "CELLNODE_ANNOTATIONS_GRAFANA_TOKEN_FILE"
+
 
 def handed_on(*, has_kafka: bool, has_redis: bool) -> dict[str, str]:
     """What services are told: nothing for what is started here, and files by their whole path."""
     vain = dict.fromkeys((*(() if has_kafka else KAFKA), *(() if has_redis else REDIS)), "")
     files = {
         name: str(Path(value).absolute())
-        for name in (*KAFKA, *REDIS)
+        for name in (*KAFKA, *REDIS, GRAFANA_TOKEN_FILE)
         if name.endswith("FILE") and (value := os.environ.get(name))
     }
     return files | vain
