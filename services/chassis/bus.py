@@ -20,6 +20,7 @@ from schemas.messages import Message
 from schemas.topics import Topic
 from services.chassis.bus_letters import letters, reason_of
 from services.chassis.bus_ownership import Gate, Ownership
+from services.chassis.bus_permission import Permission
 from services.chassis.bus_policy import Delivery
 from services.chassis.bus_producer import Line
 from services.chassis.bus_progress import watch_progress
@@ -84,6 +85,7 @@ class Bus:
         self._delivery = Delivery(process, bury=bury, forward=self.forward)
         self._gates: list[Gate] = []
         self._subscribers: list[Any] = []
+        self._permission = Permission(process)
         self._line = Line(process, self._adopt)
         self._broker = KafkaBroker(
             self._settings.kafka_bootstrap_servers,
@@ -104,6 +106,7 @@ class Bus:
         gate = Gate(consumers.ownership, self._process.stop, counted)
         self._delivery.add(consumers.topic.value, gate)
         self._gates.append(gate)
+        self._permission.ask(consumers.topic, consumers.group)
         subscriber = self._broker.subscriber(
             consumers.topic.value,
             group_id=consumers.group,
@@ -124,8 +127,12 @@ class Bus:
     @asynccontextmanager
     async def consuming(self) -> AsyncIterator[None]:
         """Deliver while inside; leaving waits for the handler that runs, then leaves the group."""
+        if self._permission.is_needed:
+            await self._permission.given()
         await self._app.start()
         watching = [task for one in self._subscribers for task in self._watched(one)]
+        if self._permission.is_needed:
+            watching.append(self._process.watch(self._permission.watch(), "bus.permission"))
         try:
             yield
         finally:

@@ -18,6 +18,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     UnsupportedSaslMechanismError,
 )
+from aiokafka.protocol.metadata import MetadataRequest
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from services.chassis.settings import Settings
@@ -72,10 +73,11 @@ def refusal(error: BaseException) -> str:
         what, remedy = "the login", "KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and the mechanism"
         return f"Kafka refuses {what}: check {remedy}"
     if isinstance(error, _MECHANISM):
-        return f"Kafka does not take this KAFKA_SASL_MECHANISM: {error}"
+        return "Kafka does not take this KAFKA_SASL_MECHANISM: set one that its listener enables"
     if isinstance(error, _RIGHTS):
-        asked = ", ".join(str(one) for one in error.args) or "it"
-        return f"Kafka's ACLs do not allow it ({type(error).__name__}: {asked}): see deploy/kafka"
+        kind = type(error).__name__.removesuffix("AuthorizationFailedError").lower()
+        asked = " ".join([kind, *(str(one) for one in error.args)])
+        return f"Kafka's ACLs do not allow us the {asked}: see deploy/kafka/acls.txt"
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message or str(error)
         return f"Kafka's certificate is not trusted ({why}): check KAFKA_SSL_CAFILE and the host"
@@ -92,10 +94,13 @@ async def why_not(settings: Settings) -> str:
         try:
             connecting = create_conn(host, port, client_id="cellnode-look", **options)
             connection = await asyncio.wait_for(connecting, ASK_SECONDS_MAX)
+            try:  # A listener that wants a login lets in who has none, to this point.
+                await asyncio.wait_for(connection.send(MetadataRequest([])), ASK_SECONDS_MAX)
+            finally:
+                connection.close()
         except (OSError, KafkaError, asyncio.TimeoutError) as error:
             said = said or refusal(error) or _unreached(error, f"{host}:{port}")
         else:
-            connection.close()
             return ""
     return said
 

@@ -18,7 +18,9 @@ from services.chassis.telemetry import logger
 
 TIMEOUT_SECONDS = 30.0
 REPLICAS_MAX = 3  # As many as there are brokers, up to this; aiokafka cannot ask for a default.
-_CREATED, _EXISTS = 0, 36
+_CREATED, _EXISTS, _MISSING = 0, 36, 3
+_FORBIDDEN = (29, 31)  # Of this topic, of the cluster.
+_ACLS = "see deploy/kafka/acls.txt"
 
 log = logger("chassis.bus")
 
@@ -49,9 +51,9 @@ async def _made(admin: Any, settings: Settings) -> None:
     replicas = min(REPLICAS_MAX, len(cluster["brokers"]))
     answer = await admin.create_topics([_new(one, settings, replicas) for one in declared])
     for name, code, *rest in answer.topic_errors:
-        if code not in (_CREATED, _EXISTS):
+        if code not in (_CREATED, _EXISTS, *_FORBIDDEN):
             raise BusUnavailable(f"the topic {name} cannot be made: error {code} {rest}")
-    await _check_partitions(admin, settings)
+    await _check_partitions(admin, settings)  # Who may not make them finds them made.
     await _report_drift(admin, declared)
 
 
@@ -68,6 +70,10 @@ async def _check_partitions(admin: Any, settings: Settings) -> None:
     names = [topic.value for topic in DECLARATIONS]
     for told in await admin.describe_topics(names):
         found = len(told["partitions"])
+        if told["error_code"] in _FORBIDDEN:
+            raise BusUnavailable(f"Kafka's ACLs do not let us see {told['topic']}: {_ACLS}")
+        if told["error_code"] == _MISSING:
+            raise BusUnavailable(f"{told['topic']} is not there yet; who may make it: {_ACLS}")
         if found == 0:
             raise BusUnavailable(f"{told['topic']} is made, but not known everywhere yet")
         if found != settings.cellnode_partitions:
@@ -82,7 +88,9 @@ async def _report_drift(admin: Any, declared: Iterable[TopicDeclaration]) -> Non
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in wanted]
     answers = await admin.describe_configs(resources)
     told = [one for answer in answers for one in answer.resources]
-    for _, _, _, name, entries in told:
+    for code, _, _, name, entries in told:
+        if code in _FORBIDDEN:
+            continue  # Who may make topics looks.
         found = {entry[0]: entry[1] for entry in entries}
         for option, value in drift(wanted[name], found).items():
             facts = {"topic": name, "option": option, "found": found.get(option)}

@@ -19,6 +19,10 @@ class Condition:
     def unmet(self, sentence: str) -> None:
         self.is_met, self.sentence = False, sentence
 
+    def tell(self, trouble: str) -> None:
+        """Met while there is none."""
+        self.is_met, self.sentence = not trouble, trouble
+
 
 class Readiness:
     """All conditions of a process. It is ready when every one is met and it is not stopping."""

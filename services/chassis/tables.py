@@ -16,7 +16,7 @@ from schemas.errors import BusUnavailable, TransientError
 from schemas.topics import Topic
 from services.chassis.bus_progress import watch_progress
 from services.chassis.bus_records import RawRecord, raw_record
-from services.chassis.bus_security import client_options
+from services.chassis.bus_security import client_options, refusal
 from services.chassis.clock import Clock
 from services.chassis.endings import ended
 from services.chassis.process import Process
@@ -48,6 +48,8 @@ class Tables(KnownTables):
         self._clock = process.clock
         self._bury = bury
         self._measures = process.bus_measures
+        self._readable = process.readiness.require("tables")
+        self._readable.met()  # Until a right is missing.
         self._consumer: Any = None
         self._running: list[asyncio.Task[None]] = []
         self._assigned = asyncio.Event()
@@ -160,9 +162,11 @@ class Tables(KnownTables):
                 await self._begin_again((Topic(one.topic), one.partition) for one in error.args[0])
                 continue
             except KafkaError as error:
+                self._readable.tell(refusal(error))
                 log.warning("tables cannot be read", error=repr(error))
                 await self._clock.sleep(TRY_AGAIN_SECONDS)
                 continue
+            self._readable.tell("")
             for partition, records in fetched.items():
                 self._measures.records.labels(partition.topic, "read").inc(len(records))
                 with self._measures.fold_seconds.labels(partition.topic).time():

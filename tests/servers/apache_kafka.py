@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -60,7 +60,11 @@ class ApacheKafka(ServerProcess):
     start_seconds_max = 60.0
 
     def __init__(
-        self, settings: Mapping[str, str] | None = None, *, protocol: str = "PLAINTEXT"
+        self,
+        settings: Mapping[str, str] | None = None,
+        *,
+        protocol: str = "PLAINTEXT",
+        format_arguments: Sequence[str] = (),
     ) -> None:
         """Settings of the broker come on top; the protocol is that of its one listener."""
         if reason := missing():
@@ -68,6 +72,7 @@ class ApacheKafka(ServerProcess):
         super().__init__()
         self.port, self._controller_port = free_port(), free_port()
         self._protocol = protocol
+        self._format_arguments = tuple(format_arguments)
         self._settings = {**SETTINGS, **(settings or {})}
 
     @property
@@ -110,7 +115,7 @@ class ApacheKafka(ServerProcess):
         cluster = base64.urlsafe_b64encode(b"cn" + uuid4().bytes[2:]).decode().rstrip("=")
         tool = _java("kafka.tools.StorageTool", "format", "-t", cluster)
         said = subprocess.run(
-            [*tool, "-c", str(self.properties)],
+            [*tool, "-c", str(self.properties), *self._format_arguments],
             cwd=self.directory,
             capture_output=True,
             text=True,

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -38,6 +39,7 @@ class ServerProcess:
     name = "server"
     ready_line = "ready"
     start_seconds_max = 30.0
+    environment: Mapping[str, str] | None = None  # As ours, unless a server has its own.
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir="/tmp"))
@@ -68,6 +70,7 @@ class ServerProcess:
             self._process = subprocess.Popen(
                 self.command(),
                 cwd=self.directory,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
