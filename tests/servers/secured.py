@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclBinding,
     AclBindingFilter,
     AclOperation,
@@ -27,7 +26,8 @@ from tests.sources import ROOT
 ACLS = ROOT / "deploy" / "kafka" / "acls.txt"
 USERS_ACL = ROOT / "deploy" / "redis" / "users.acl"
 ADMIN = "admin"
-USERS = (ADMIN, "provisioner", "health", "api")
+STRANGER = "stranger"  # Known, and without any right.
+USERS = (ADMIN, STRANGER, "provisioner", "health", "api")
 SCRAM = "SCRAM-SHA-512"
 ACL_SECONDS_MAX = 20.0
 _LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule"
@@ -72,7 +72,7 @@ class SecuredKafka(ApacheKafka):
     """SASL_SSL with SCRAM for everybody; who has no ACL may do nothing."""
 
     def __init__(self, certificates: Certificates) -> None:
-        self._certificates = certificates
+        self.certificates = certificates
         scram = [
             word
             for user in USERS
@@ -84,9 +84,9 @@ class SecuredKafka(ApacheKafka):
         listener = f"listener.name.sasl_ssl.{SCRAM.lower()}.sasl.jaas.config"
         return {
             "ssl.keystore.type": "PEM",
-            "ssl.keystore.location": str(self._certificates.server.in_one()),
+            "ssl.keystore.location": str(self.certificates.server.in_one()),
             "ssl.truststore.type": "PEM",
-            "ssl.truststore.location": str(self._certificates.authority),
+            "ssl.truststore.location": str(self.certificates.authority),
             "sasl.enabled.mechanisms": SCRAM,
             "sasl.mechanism.inter.broker.protocol": SCRAM,
             listener: f'{_LOGIN} required username="{ADMIN}" password="{password_of(ADMIN)}";',
@@ -102,19 +102,19 @@ class SecuredKafka(ApacheKafka):
             "KAFKA_SASL_MECHANISM": SCRAM,
             "KAFKA_SASL_USERNAME": user,
             "KAFKA_SASL_PASSWORD": password_of(user),
-            "KAFKA_SSL_CAFILE": str(self._certificates.authority),
+            "KAFKA_SSL_CAFILE": str(self.certificates.authority),
         }
 
     def allow(self, *given: Right) -> None:
         bindings = [one for right in given for one in right.bindings()]
-        admin = self._admin()  # Nothing comes of it once the client is gone.
-        for future in admin.create_acls(bindings).values():
+        asked = self._admin()  # Nothing comes of it once the client is gone.
+        for future in asked.create_acls(bindings).values():
             future.result(ACL_SECONDS_MAX)
 
     def forbid(self, *given: Right) -> None:
         bindings = [one for right in given for one in right.bindings(AclBindingFilter)]
-        admin = self._admin()
-        for future in admin.delete_acls(bindings).values():
+        asked = self._admin()
+        for future in asked.delete_acls(bindings).values():
             future.result(ACL_SECONDS_MAX)
 
     def _admin(self) -> AdminClient:
@@ -128,7 +128,7 @@ class SecuredKafka(ApacheKafka):
             "sasl.mechanism": SCRAM,
             "sasl.username": user,
             "sasl.password": password_of(user),
-            "ssl.ca.location": str(self._certificates.authority),
+            "ssl.ca.location": str(self.certificates.authority),
         }
 
 
