@@ -87,10 +87,7 @@ class Health:
         """Whether Redis takes what is projected, for whoever asks whether this is ready."""
         partitions = self.ownership.partitions.values()
         troubles = [one.projection.trouble for one in partitions if one.projection.trouble]
-        if troubles:
-            self._projected.unmet(troubles[0])
-        else:
-            self._projected.met()
+        self._projected.tell(next(iter(troubles), ""))
 
     async def close(self) -> None:
         await self.ownership.close()
