@@ -23,7 +23,7 @@ _MOVES: Mapping[str, Mapping[str, set[str]]] = {
     "NodeStatusChanged": {
         **{now.value: {then.value for then in moves} for now, moves in NODE_MOVES.items()},
         "DELETING": {GONE},
-        GONE: {"CREATED", "SUSPENDED"},
+        GONE: {"CREATED"},
     },
 }
 

@@ -70,7 +70,7 @@ def rows(size: Size = Size(), seed: int = SEED) -> list[Row]:
             ):
                 pass
             left = outside.flush()
-            _say(f"{len(outside.acknowledged)} acknowledged, {left} not, {len(outside.refused)} no")
+            _say(f"{len(outside.acknowledged)} acknowledged, {left} not")
             books = Books(system, reader, outside)
             settled = books.settle()
             _say("settled" if settled else "not settled in time")

@@ -16,6 +16,7 @@ from tests.sources import ROOT
 
 STOP_SECONDS_MAX = 15.0
 LOOK_SECONDS = 0.1
+UNCACHED = "PYTHONDONTWRITEBYTECODE"  # Who is started a hundred times compiles once.
 RESTART_SECONDS = 0.5  # As soon as a supervisor would.
 
 
@@ -30,7 +31,7 @@ class ServiceProcess:
         self.is_wanted = False
         self._command = [sys.executable, "-P", "-m", *arguments]
         self._environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != UNCACHED},
             "PYTHONPATH": str(ROOT),
             "CELLNODE_DATA": str(directory),
             **environment,

@@ -16,28 +16,30 @@ from benchmarks.chaos_schedule import PARTITIONERS, Planned
 TOPIC = "cellnode.commands"
 PROJECT = "default"
 FLUSH_SECONDS_MAX = 60.0
+TRIES_MAX = 5
 # `consistent_random` is librdkafka's own default: CRC32 of the key, or any where there is none.
 SETTINGS = {"murmur2": "murmur2_random", "librdkafka": "consistent_random", "none": "random"}
 
 
 class Outside:
-    """Sends what it is given; knows what Kafka has acknowledged, and what it could not."""
+    """Sends what it is given; knows what Kafka has acknowledged, and what must be sent again.
+
+    As most programs do it, without idempotence: what is sent twice has the same id.
+    """
 
     def __init__(self, kafka: str) -> None:
         self.acknowledged: list[Planned] = []
-        self.refused: list[str] = []
-        self._lock = threading.Lock()
+        self.again: list[Planned] = []
         self._producers = {name: Producer(_settings(kafka, name)) for name in PARTITIONERS}
 
     def send(self, planned: Planned) -> None:
         key = f"{PROJECT}/{planned.body['node']}".encode()
 
-        def told(error: KafkaError | None, _: Message) -> None:
-            with self._lock:
-                if error is None:
-                    self.acknowledged.append(planned)
-                else:
-                    self.refused.append(str(error))
+        def told(error: KafkaError | None, message: Message) -> None:
+            if error is None and message.offset() is not None:
+                self.acknowledged.append(planned)
+            else:  # An acknowledgement that cannot say where the record lies is none.
+                self.again.append(planned)
 
         producer = self._producers[planned.partitioner]
         producer.produce(
@@ -49,8 +51,16 @@ class Outside:
         producer.poll(0)
 
     def flush(self) -> int:
-        """How many are still not acknowledged after a while."""
-        return sum(producer.flush(FLUSH_SECONDS_MAX) for producer in self._producers.values())
+        """Send again what was not acknowledged; how many are still not after a while."""
+        left = 0
+        for _ in range(TRIES_MAX):
+            left = sum(one.flush(FLUSH_SECONDS_MAX) for one in self._producers.values())
+            failed, self.again = self.again, []
+            if not failed:
+                return left
+            for planned in failed:
+                self.send(planned)
+        return left + len(self.again)
 
 
 @contextmanager
@@ -77,7 +87,7 @@ def _settings(kafka: str, partitioner: str) -> dict[str, Any]:
     return {
         "bootstrap.servers": kafka,
         "partitioner": SETTINGS[partitioner],
-        "enable.idempotence": True,
+        "acks": "all",
         "linger.ms": 5,
         "sticky.partitioning.linger.ms": 0,  # Without a key each record goes its own way.
         "reconnect.backoff.max.ms": 1000,

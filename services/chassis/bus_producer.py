@@ -111,6 +111,8 @@ class Line:
             return await future
 
         metadata = await self.within_deadline(sent(), topic)
+        if metadata.offset < 0:
+            raise BusUnavailable(f"{topic}: acknowledged without saying where the record lies")
         return int(metadata.offset)
 
     async def within_deadline(self, sending: Awaitable[Any], topic: str) -> Any:

@@ -85,6 +85,12 @@ class Tables(KnownTables):
             raise BusUnavailable(f"{topic.value}/{partition} is not read here any more")
         await reading.reached(offset)
 
+    async def up_to_now(self, topic: Topic, partition: int) -> None:
+        """Return once all is folded that lies on the bus now; the caller sets the deadline."""
+        asked = _partition((topic, partition))
+        _, last = await self._offsets([asked])
+        await self.reached(topic, partition, last[asked] - 1)
+
     async def __aenter__(self) -> Self:
         self._consumer = AIOKafkaConsumer(
             **client_options(self._settings),

@@ -84,6 +84,14 @@ def observe_node(
     return None if _public(after) == _public(known) else after
 
 
+def first_event(node: Node, now: datetime) -> NodeStatusChanged:
+    """What every node begins with, also one that was healthy before it was looked at."""
+    event = _event(node, Count(), NodeStatus.CREATED, now)
+    since = min(now, node.created_at)
+    step = _transition(event).model_copy(update={"at": since})
+    return event.model_copy(update={"since": since, "transitions": (step,)})
+
+
 def overdue_at(node: Node) -> datetime:
     """When a node that was just made, or resumed, ought to have had its first healthy instances."""
     return node.starting_at + timedelta(seconds=node.spec.start_timeout_seconds)

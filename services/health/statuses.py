@@ -12,11 +12,11 @@ from schemas.evolution import AgentPhase, Folded, Observed, Step, evolve, evolve
 from schemas.instances import Instance
 from schemas.nodes import STARTS_FROM, Node
 from schemas.specs import NodeSpec
-from schemas.statuses import START_PATH
+from schemas.statuses import START_PATH, NodeStatus
 from services.chassis.clock import Clock
 from services.chassis.telemetry import Trace, logger, trace_headers, within
 from services.health.leaving import leaving
-from services.health.nodes import observe_node, overdue_at
+from services.health.nodes import first_event, observe_node, overdue_at
 from services.health.outbox import Event, Gone, Outgoing
 
 log = logger("health.statuses")
@@ -222,14 +222,22 @@ class PartitionStatuses:
         if before is not None and before.uid != node.uid:
             self._bury(place, place)  # Its name is used again, and its end was missed.
             before = None
-        event = observe_node(node, events, before, self._clock.now())
+        now = self._clock.now()
+        event = observe_node(node, events, before, now)
+        if event and before is None and event.status is not NodeStatus.CREATED:
+            before = first_event(node, now)
+            self._tell_node(before, None)
+            event = observe_node(node, events, before, now)
         if event is not None:
-            event = event.model_copy(update={"id": self._clock.uuid()})
-            self._node_events[place] = event
-            self._tells.outgoing(event)
-            if before is None or before.status is not event.status:
-                log.info("node status", node=place, status=event.status.value)
+            self._tell_node(event, before)
         self._watch_the_clock(node)
+
+    def _tell_node(self, event: NodeStatusChanged, before: NodeStatusChanged | None) -> None:
+        event = event.model_copy(update={"id": self._clock.uuid()})
+        self._node_events[event.place] = event
+        self._tells.outgoing(event)
+        if before is None or before.status is not event.status:
+            log.info("node status", node=event.place, status=event.status.value)
 
     def _bury_node(self, place: str) -> None:
         """After its instances: whoever follows sees nothing left of a node that is gone."""

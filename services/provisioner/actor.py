@@ -161,6 +161,7 @@ class Actor:
 
     async def _create(self, place: str, key: str) -> None:
         async with self._creations:
+            await self._book.sure(place)
             node, instance = self._book.node(place), self._book.instance(place, key)
             if node is None or instance is None or instance.deleting or instance.handle:
                 return
@@ -221,6 +222,7 @@ class Actor:
     async def _remove(self, place: str, key: str) -> None:
         async with self._removals:
             await self._until_going(place, key)
+            await self._book.sure(place)
             instance = self._book.instance(place, key)
             if instance is None:
                 return

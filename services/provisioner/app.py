@@ -45,7 +45,7 @@ async def provisioner(
     ready = process.readiness.require("tables")
     async with Bus(process) as bus, Tables(process, SPECS, bury=bus.bury) as tables:
         owned = OwnedTables(process, bus, tables, WRITTEN)
-        book = Book(tables, owned, clock)
+        book = Book(tables, owned, settings.kafka_session_timeout_ms / 1000, clock)
         provider = provider_of(process)
         metering = Metering(process, book, provider, bus.publish, measures=measures)
         owned.after_take_over(metering.taken_over)

@@ -28,6 +28,7 @@ from services.chassis.tables_fold import Change, TableSpec
 from services.chassis.tables_owner import OwnedTables
 from services.chassis.telemetry import within
 from services.provisioner.failures import Statuses
+from services.provisioner.standing import Standing
 
 Outcome = CommandAccepted | CommandRejected
 StatusEvent = InstanceStatusChanged | NodeStatusChanged
@@ -65,9 +66,12 @@ class _Turn:
 class Book:
     """Nodes, instances and outcomes of the owned partitions, and the statuses that health told."""
 
-    def __init__(self, tables: Tables, owned: OwnedTables, clock: Clock) -> None:
+    def __init__(
+        self, tables: Tables, owned: OwnedTables, session_seconds: float, clock: Clock
+    ) -> None:
         self._tables = tables
         self._owned = owned
+        self._standing = Standing(tables, owned, session_seconds, clock)
         self._clock = clock
         self._instances: dict[str, dict[str, None]] = {}  # By place, in the order of arrival.
         self._places: dict[str, str] = {}  # Of instances.
@@ -85,6 +89,10 @@ class Book:
 
     def owns(self, place: str) -> bool:
         return self._owned.owns(place)
+
+    async def sure(self, place: str) -> None:
+        """Before the world is changed: return while this is the owner for certain."""
+        await self._standing.sure(self._owned.partition_of(place))
 
     def is_complete(self, place: str) -> bool:
         """Whether nothing about this place can be missing; else nothing may be removed."""

@@ -83,7 +83,7 @@ class CommandDesk:
         self._wake(command.place)
         if after is not before:
             log.info("node recorded", node=command.place, generation=after.generation)
-        return accepted(command, after, now, changed=after is not before)
+        return accepted(command, after, now)
 
     async def _reject(self, body: dict[str, Any]) -> None:
         address, digest = address_of(body), body_digest(body)

@@ -45,7 +45,9 @@ def body_digest(body: Mapping[str, Any]) -> str:
     return digest_of(floats_as_text(rest))
 
 
-def accepted(command: AnyCommand, node: Node, now: datetime, *, changed: bool) -> CommandAccepted:
+def accepted(command: AnyCommand, node: Node, now: datetime) -> CommandAccepted:
+    """The same however often the command comes: the node's record knows those that changed it."""
+    made = next((one for one in node.recent_commands if one.id == command.id), None)
     return CommandAccepted(
         id=_outcome_id(command.id),
         at=now,
@@ -54,8 +56,8 @@ def accepted(command: AnyCommand, node: Node, now: datetime, *, changed: bool) -
         command=command.id,
         command_kind=command.kind,
         digest=command.digest(),
-        generation=node.generation,
-        changed=changed,
+        generation=node.generation if made is None else made.generation,
+        changed=made is not None,
         sentence=remark(node, command),
     )
 

@@ -41,7 +41,10 @@ class Sweeper:
             found.instance: self._unknown_since.get(found.instance, now) for found in unknown
         }
         for found in unknown:
-            if now - self._unknown_since[found.instance] >= self._unknown_after_seconds:
+            if now - self._unknown_since[found.instance] < self._unknown_after_seconds:
+                continue
+            await self._book.sure(found.place)
+            if self._is_unknown(found):
                 log.warning("unknown vm removed", node=found.place, instance=found.instance)
                 drain = Drain(SIGINT, DRAIN_SECONDS_MAX)
                 await self._provider.remove(found.instance, None, drain)

@@ -14,7 +14,9 @@ from schemas.events import InstanceStatusChanged, NodeStatusChanged
 from schemas.evolution import Observed
 from schemas.nodes import Node
 from schemas.statuses import NODE_MOVES, SENTENCES, InstanceStatus, NodeStatus, Reason
+from services.chassis.clock import Clock
 from services.health.nodes import NAMED_MAX, observe_node, overdue_at
+from services.health.statuses import PartitionStatuses
 from tests.builders import NOON, a_node, after, an_id
 
 S, N = InstanceStatus, NodeStatus
@@ -35,6 +37,19 @@ def an_event(
 def events(node: Node, *statuses: InstanceStatus) -> dict[str, InstanceStatusChanged]:
     made = [an_event(node, n + 1, status) for n, status in enumerate(statuses)]
     return {event.instance: event for event in made}
+
+
+class Told:
+    """Keeps what goes out."""
+
+    def __init__(self, outgoing: list[object]) -> None:
+        self.outgoing = outgoing.append
+
+    def dirty(self) -> None: ...
+
+    def contactable(self, fact: object, *, is_so: bool) -> None: ...
+
+    def refused(self, instance: str, refusal: object) -> None: ...
 
 
 def observed(
@@ -130,6 +145,20 @@ def test_a_name_used_again_begins_at_created() -> None:
 
     assert event is not None
     assert (event.status, len(event.transitions)) == (N.CREATED, 1)
+
+
+def test_a_node_that_was_healthy_before_it_was_looked_at_began_at_created() -> None:
+    told: list[object] = []
+    statuses = PartitionStatuses(Told(told), Clock())
+    node = a_node()
+    statuses.resume(events(node, S.HEALTHY).values())
+
+    statuses.heard_node(node.place, node)
+    statuses.recount()
+    statuses.close()
+
+    seen = [event.status for event in told if isinstance(event, NodeStatusChanged)]
+    assert seen == [N.CREATED, N.HEALTHY]
 
 
 def test_nothing_new_is_no_event() -> None:
