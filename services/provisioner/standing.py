@@ -12,10 +12,15 @@ from typing import Protocol
 from schemas.errors import BusUnavailable, NotOwner
 from schemas.topics import Topic
 from services.chassis.clock import Clock
-from services.chassis.tables import Tables
 
 SESSION_SHARE = 0.25  # A proof is good for this share of the time that others wait for us.
 PROOF_SECONDS_MAX = 10.0
+
+
+class Readable(Protocol):
+    """Can be read up to the end of the bus."""
+
+    async def up_to_now(self, topic: Topic, partition: int) -> None: ...
 
 
 class Owned(Protocol):
@@ -28,7 +33,9 @@ class Owned(Protocol):
 class Standing:
     """Proofs by partition; those who ask at once share one."""
 
-    def __init__(self, tables: Tables, owned: Owned, session_seconds: float, clock: Clock) -> None:
+    def __init__(
+        self, tables: Readable, owned: Owned, session_seconds: float, clock: Clock
+    ) -> None:
         self._tables = tables
         self._owned = owned
         self._good_seconds = session_seconds * SESSION_SHARE
