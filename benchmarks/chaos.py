@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import chaos_commands
+from benchmarks import chaos_commands, chaos_kafka_away, chaos_takeover
 from benchmarks.parts import Part, measured
 from benchmarks.rows import finish
 
 PARTS = {
     "commands": Part(chaos_commands.rows, 720),
+    "takeover": Part(chaos_takeover.rows, 240),
+    "kafka_away": Part(chaos_kafka_away.rows, 180),
 }
 
 

@@ -116,6 +116,27 @@ def _entered(before: Json | None, after: Json | None) -> list[str]:
     return [*new, after["status"]]
 
 
+def metered_differences(
+    truth: Iterable[Json], partitions: Iterable[Sequence[Record]]
+) -> dict[str, float]:
+    """Seconds by which the metered ones of each instance that has ended differ from the fleet's."""
+    hours: dict[str, dict[str, float]] = {}
+    for records in partitions:
+        for record in records:
+            usage = record.body
+            known = hours.setdefault(usage["instance"], {})
+            known[usage["hour"]] = max(known.get(usage["hour"], 0.0), usage["seconds"])
+    return {
+        life["instance"]: abs(sum(hours.get(life["instance"], {}).values()) - _seconds_of(life))
+        for life in truth
+        if life["removed_at"] is not None
+    }
+
+
+def _seconds_of(life: Json) -> float:
+    return float(life["exited_at"] - life["made_at"])
+
+
 def projection_differences(
     projected: Mapping[str, Mapping[str, bytes]], wanted: Mapping[str, Mapping[str, bytes]]
 ) -> list[str]:

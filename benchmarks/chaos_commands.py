@@ -15,6 +15,7 @@ from benchmarks.chaos_checks import (
     doubled,
     illegal_moves,
     leaked,
+    metered_differences,
     projection_differences,
     removed_while_wanted,
     unmade,
@@ -37,7 +38,7 @@ PER_SECOND = 25.0
 SETTLE_SECONDS_MAX = 20.0
 QUIET_SECONDS = 3.0
 SHOWN_MAX = 5
-TOPICS = ("commands", "outcomes", "nodes", "instances", "statuses", "dead-letters")
+TOPICS = ("commands", "outcomes", "nodes", "instances", "statuses", "usage")
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ class Books:
         by_partition = self._reader.of("cellnode.instances")
         held = wanted(nodes, self._folded("statuses"))
         is_all = len(self._outside.acknowledged)
+        metered = metered_differences(truth, self._reader.of("cellnode.usage"))
+        _show_metered(metered)
         return [
             Row("commands_acknowledged", is_all, at_least=size.commands),
             Row("faults", faults, at_least=min(size.faults, 60)),
@@ -122,6 +125,8 @@ class Books:
             _none("instances_removed_while_wanted", removed_while_wanted(truth, by_partition)),
             _none("illegal_moves_seen", illegal_moves(self._reader.of("cellnode.statuses"))),
             _none("projection_differences", projection_differences(self._projected(), held)),
+            Row("metered_instances_ended", len(metered)),
+            Row("metered_difference_longest_seconds", max(metered.values()), at_most=1),
         ]
 
     def _left(self) -> list[object]:
@@ -188,6 +193,13 @@ class Books:
 
     def _projected(self) -> dict[str, dict[str, bytes]]:
         return projected(self._system.redis.url, PARTITIONS)
+
+
+def _show_metered(metered: Mapping[str, float]) -> None:
+    """Who differs by more than a second."""
+    wrong = [f"{name} by {seconds:.3f} s" for name, seconds in metered.items() if seconds > 1]
+    for one in wrong[:SHOWN_MAX]:
+        _say(f"metered wrongly: {one}")
 
 
 def _none(name: str, found: Sequence[object]) -> Row:

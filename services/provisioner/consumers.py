@@ -61,6 +61,7 @@ class CommandDesk:
         self._wake = wake
         self._instance_types = instance_types
         self._clock = clock
+        self._untold: Outcome | None = None  # Commands come one by one.
         self._measures = measures
 
     async def receive(self, command: AnyCommand | dict[str, Any]) -> None:
@@ -69,7 +70,13 @@ class CommandDesk:
             await self._reject(command)
             return
         if not await self._is_known(command, command.digest()):
-            await self._tell(await self._decided(command))
+            await self._tell(self._untold_of(command) or await self._decided(command))
+
+    def _untold_of(self, command: AnyCommand) -> Outcome | None:
+        """What was decided in a try before: it may lie on the bus though nobody told us so."""
+        if self._untold is None or self._untold.command != command.id:
+            return None
+        return self._untold if self._untold.digest == command.digest() else None
 
     async def _decided(self, command: AnyCommand) -> Outcome:
         now = self._clock.now()
@@ -110,6 +117,8 @@ class CommandDesk:
         return True
 
     async def _tell(self, outcome: Outcome) -> None:
+        self._untold = outcome
         await self._book.put_outcome(outcome)
+        self._untold = None
         said = self._measures.decided(outcome)
         log.info("command decided", node=outcome.place, command=str(outcome.command), said=said)

@@ -12,6 +12,7 @@ from benchmarks.chaos_checks import (
     doubled,
     illegal_moves,
     leaked,
+    metered_differences,
     projection_differences,
     removed_while_wanted,
     unmade,
@@ -183,3 +184,13 @@ def test_a_projection_that_differs_in_a_byte_is_found() -> None:
         "nodes b",
         "nodes c",
     ]
+
+
+def test_metered_seconds_are_held_against_the_life_of_the_vm() -> None:
+    def usage(hour: str, seconds: float) -> Record:
+        return record("a", {"instance": "a", "hour": hour, "seconds": seconds})
+
+    truth = [life("a", exited_at=12.0, removed_at=13.0), life("b", exited_at=3.0, removed_at=3.0)]
+    log = [[usage("12", 4.0), usage("12", 7.0), usage("12", 5.0), usage("13", 4.0)]]
+
+    assert metered_differences(truth, log) == {"a": 0.0, "b": 2.0}
