@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
-from functools import lru_cache
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from cellnode.node import WAIT_SECONDS, Node
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
         InstanceTypeView,
         NodeView,
         PinView,
+        UsagePage,
     )
     from cellnode.pinning import Pin
     from cellnode.uploading import OnUpload
@@ -45,18 +44,6 @@ def connect(
         timeout_seconds: how long any one request may take, calls of nodes excepted.
     """
     return Client(url, project=project, timeout_seconds=timeout_seconds)
-
-
-@lru_cache(maxsize=16)
-def _kept(url: str, project: str) -> Client:
-    client = Client(url, project=project)
-    atexit.register(client.close)
-    return client
-
-
-def shared_client() -> Client:
-    """The client that is used where none is named; its connections are used again."""
-    return _kept(find_url(), find_project())
 
 
 class Client:
@@ -241,6 +228,19 @@ class Client:
 
         found = InstanceTypeList.from_json(self._origin.get(path_of("instance-types")))
         return list(found.instance_types)
+
+    def usage(
+        self,
+        begin: str | date | None = None,
+        end: str | date | None = None,
+        node: str | None = None,
+        by: str = "node",
+    ) -> UsagePage:
+        """What the project's instances have cost since the hour of `begin` (without it: since
+        this month began), by `node`, `instance_type`, `hour` or `instance`."""
+        from cellnode.usage import usage
+
+        return usage(self._origin, begin=begin, end=end, node=node, by=by)
 
     # -- checkpoints and pins
 

@@ -78,7 +78,7 @@ def deploy(
 
 def client_of_here() -> Client:
     """The one that is used where none is named."""
-    from cellnode.client import shared_client
+    from cellnode.shared import shared_client
 
     return shared_client()
 

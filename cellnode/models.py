@@ -385,3 +385,72 @@ class PinPage(Model):
 
     pins: tuple[PinView, ...] = ()
     next: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsageItem(Model):
+    """One line: what it sums up is what `group_by` asked for."""
+
+    _reads: ClassVar[Mapping[str, Read]] = {"hour": maybe(time_of)}
+
+    # For which instances lived.
+    seconds: float
+    # By the price list, without the seconds that have no price.
+    units: float
+    # Of types that the list does not hold.
+    unpriced_seconds: float = 0.0
+    node: str | None = None
+    instance_type: str | None = None
+    # Its beginning, in UTC.
+    hour: datetime | None = None
+    instance: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsagePrice(Model):
+    """A line of the price list: an instance type that was used."""
+
+    instance_type: str
+    # None: the operator's table does not hold it any more.
+    units_per_hour: float | None = None
+    # Used of it in this time.
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsageSum(Model):
+    """Seconds, and what they cost."""
+
+    # For which instances lived.
+    seconds: float
+    # By the price list, without the seconds that have no price.
+    units: float
+    # Of types that the list does not hold.
+    unpriced_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsagePage(Model):
+    """Metered seconds of a time, in lines, with their sum and the price list that was used."""
+
+    _reads: ClassVar[Mapping[str, Read]] = {
+        "begins_at": time_of,
+        "ends_at": time_of,
+        "items": list_of(UsageItem.from_json),
+        "total": UsageSum.from_json,
+        "prices": list_of(UsagePrice.from_json),
+        "told_at": maybe(time_of),
+    }
+
+    # A full hour, in UTC.
+    begins_at: datetime
+    # A full hour; what came after it is not in here.
+    ends_at: datetime
+    group_by: Literal["node", "instance_type", "hour", "instance"]
+    items: tuple[UsageItem, ...] = ()
+    # Of all lines, not of this page alone.
+    total: UsageSum
+    prices: tuple[UsagePrice, ...] = ()
+    # When anything was last said of this project's usage.
+    told_at: datetime | None = None
+    next: str | None = None

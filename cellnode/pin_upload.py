@@ -7,9 +7,10 @@ import warnings
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from cellnode.client import Client, shared_client
+from cellnode.client import Client
 from cellnode.errors import CellnodeError, ServerUnreachable
 from cellnode.origin import LOOPBACK
+from cellnode.shared import shared_client
 
 if TYPE_CHECKING:
     from cellnode.pinning import Pin

@@ -30,6 +30,7 @@ COMMANDS = {
     "recreate": ("cellnode.cli.changing:recreate", CHANGE),
     "rm": ("cellnode.cli.changing:rm", CHANGE),
     "types": ("cellnode.cli.stored:types", STORE),
+    "usage": ("cellnode.cli.spending:usage", STORE),
     "completion": ("cellnode.cli.completion:completion", MORE),
 }
 FAMILIES = {
@@ -55,6 +56,7 @@ SYNONYMS = {
     "recreate": ("restart", "reset"),
     "rm": ("delete", "remove", "destroy"),
     "types": ("instance-types",),
+    "usage": ("cost", "costs", "spent", "bill", "billing"),
     "pins": ("pin",),
     "checkpoint": ("checkpoints",),
 }

@@ -10,13 +10,14 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class
 from IPython.display import display as ipython_display
 
 from cellnode import marks
-from cellnode.client import Client, shared_client
+from cellnode.client import Client
 from cellnode.errors import CellnodeError, MarkError
 from cellnode.notebook import panel
 from cellnode.notebook.deploying import deploy_cell, leave
 from cellnode.notebook.display import calls_of
 from cellnode.notebook.refusals import GOES_ON, NodeRefused, refusal
 from cellnode.notebook.shown import Show, Shown
+from cellnode.shared import shared_client
 
 COMPLETION_SECONDS_MAX = 0.5
 USAGE = f"""%%node {marks.USAGE}

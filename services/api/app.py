@@ -21,6 +21,7 @@ from services.api import (
     node_documents,
     nodes,
     pins,
+    usage,
 )
 from services.api.browsers import browser_guard
 from services.api.operations import Operation
@@ -49,6 +50,7 @@ def operations(parts: Parts) -> list[Operation]:
         *commands.operations(parts),
         *events.operations(parts),
         *instance_types.operations(parts),
+        *usage.operations(parts),
         *blobs.operations(parts),
         *checkpoints.operations(parts),
         *pins.operations(parts),
@@ -79,6 +81,7 @@ async def wired(process: Process[ApiSettings]) -> AsyncIterator[None]:
                 _listening(application(parts, operations(parts)), process) as runner,
                 parts.bus,
                 parts.news.reading(),
+                parts.usage.reading(),
             ):
                 yield
                 await _finish(parts, runner)

@@ -33,7 +33,7 @@ class News:
         self._process = process
         self._read = process.readiness.require(READ)
         self._partitions = range(settings.cellnode_partitions)
-        self.tables = Tables(process, _specs(settings), bury=_passed_over)
+        self.tables = Tables(process, _specs(settings), bury=passed_over)
         self.events = EventLog(
             events_max=settings.events_kept_max,
             bytes_max=settings.events_bytes_max,
@@ -79,6 +79,6 @@ def _specs(settings: ApiSettings) -> tuple[TableSpec, ...]:
     )
 
 
-async def _passed_over(raw: RawRecord, error: Exception) -> None:
+async def passed_over(raw: RawRecord, error: Exception) -> None:
     """Who owns the topic buries what cannot be read; a mere reader goes on."""
     log.error("record unreadable", topic=raw.topic, offset=raw.offset, error=str(error)[:500])

@@ -96,7 +96,20 @@ _PIN = {
 }
 _TYPE = {"name": "small", "cpu_count": 1, "memory_bytes": 2147483648, "units_per_hour": 1.0}
 
+_SPENT = {"seconds": 5400.0, "units": 1.5, "unpriced_seconds": 0.0}
+_USAGE: dict[str, Any] = {
+    "begins_at": "2026-05-01T00:00:00Z",
+    "ends_at": "2026-05-04T13:00:00Z",
+    "group_by": "node",
+    "items": [{**_SPENT, "node": "digits"}],
+    "total": _SPENT,
+    "prices": [{"instance_type": "small", "units_per_hour": 1.0, "seconds": 5400.0}],
+    "told_at": _NOON,
+    "next": None,
+}
+
 EXAMPLES: dict[str, Any] = {
+    "UsagePage": _USAGE,
     "NodeWish": {**_SPEC, "checkpoint": "digits", "inputs": ["image"], "outputs": ["label"]},
     "Scaling": {"want": 3, "min": 1},
     "NodeView": _NODE,

@@ -35,6 +35,7 @@ TAGS = {
     "blobs": "The pieces of checkpoints, by their digests.",
     "pins": "Names for checkpoints.",
     "instance types": "What an instance may use, and what it costs.",
+    "usage": "What instances have cost: metered seconds, and units by the price list.",
     "documents": "These documents.",
 }
 

@@ -11,6 +11,7 @@ from services.api.publishing import Publishing
 from services.api.settings import ApiSettings
 from services.api.store import Store
 from services.api.streams import Streams
+from services.api.usage_reading import UsageReading
 from services.api.waiting import Waiting
 from services.chassis.bus import Bus
 from services.chassis.clock import Clock
@@ -28,6 +29,7 @@ class Parts:
     store: Store
     projection: Projection
     news: News
+    usage: UsageReading
     publishing: Publishing
     waiting: Waiting
     streams: Streams
@@ -62,6 +64,7 @@ def parts_of(process: Process[ApiSettings], redis: Redis, store: Store) -> Parts
     streams = Streams(news.events, settings.streams_max)
     measures.streams.set_function(lambda: streams.count)
     measures.waits.set_function(lambda: waiting.count)
+    usage = UsageReading(process)
     return Parts(
-        process, bus, redis, store, projection, news, publishing, waiting, streams, measures
+        process, bus, redis, store, projection, news, usage, publishing, waiting, streams, measures
     )
