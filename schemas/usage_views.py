@@ -11,13 +11,13 @@ from schemas.ids import InstanceId, NodeName
 UsageGroup = Literal["node", "instance_type", "hour", "instance"]
 
 
-class _View(BaseModel):
+class _UsageView(BaseModel):
     """What we answer: a reader keeps working when fields are added."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class UsageSum(_View):
+class UsageSum(_UsageView):
     """Seconds, and what they cost."""
 
     seconds: float = Field(ge=0)  # For which instances lived.
@@ -34,7 +34,7 @@ class UsageItem(UsageSum):
     instance: InstanceId | None = None
 
 
-class UsagePrice(_View):
+class UsagePrice(_UsageView):
     """A line of the price list: an instance type that was used."""
 
     instance_type: str
@@ -42,7 +42,7 @@ class UsagePrice(_View):
     seconds: float = Field(default=0.0, ge=0)  # Used of it in this time.
 
 
-class UsagePage(_View):
+class UsagePage(_UsageView):
     """Metered seconds of a time, in lines, with their sum and the price list that was used."""
 
     begins_at: AwareDatetime  # A full hour, in UTC.
