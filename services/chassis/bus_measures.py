@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -13,8 +13,8 @@ from services.chassis.loops import repeat
 from services.chassis.metrics import Metrics
 from services.chassis.metrics_text import Sample
 
-LAG_SECONDS = 1.0  # Between two looks.
-ASK_TIMEOUT_SECONDS = 1.0  # For a position that is not known yet.
+LAG_SECONDS = 2.0  # Between two looks.
+ASK_TIMEOUT_SECONDS = 2.0
 
 Lags = dict[tuple[str, int], int]
 
@@ -80,15 +80,27 @@ class BusMeasures:
 
 
 async def _lags_of(consumer: Any) -> Lags:
-    """Of the partitions whose end the consumer has heard of."""
+    """Of the partitions whose end and position are known."""
     assigned = [] if consumer is None else list(consumer.assignment())
-    ends = {one: consumer.highwater(one) for one in assigned}
+    ends = await _ends(consumer, assigned) if assigned else {}
     lags: Lags = {}
     for one, end in ends.items():
-        position = None if end is None else await _position(consumer, one)
+        position = await _position(consumer, one)
         if position is not None:
             lags[one.topic, one.partition] = max(0, end - position)
     return lags
+
+
+async def _ends(consumer: Any, assigned: Sequence[Any]) -> dict[Any, int]:
+    """As the brokers tell: what a slow reader has heard is as old as its last read.
+
+    While they are away, there is nothing better.
+    """
+    known = {one: consumer.highwater(one) for one in assigned}
+    try:
+        return dict(await asyncio.wait_for(consumer.end_offsets(assigned), ASK_TIMEOUT_SECONDS))
+    except (KafkaError, asyncio.TimeoutError):
+        return {one: end for one, end in known.items() if end is not None}
 
 
 async def _position(consumer: Any, partition: Any) -> int | None:
