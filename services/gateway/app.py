@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from services.chassis.clock import Clock
 from services.chassis.endings import ended
@@ -17,6 +17,7 @@ from services.gateway.access import AccessLog
 from services.gateway.api import Api, ApiLimits
 from services.gateway.clients import ClientConnection, Patience
 from services.gateway.consumers import Follower
+from services.gateway.draining import drain
 from services.gateway.endpoints import Endpoint
 from services.gateway.forward import Forwarder
 from services.gateway.gateway import Gateway
@@ -30,8 +31,7 @@ from services.gateway.tracing import Tracing
 SYNCED = "projection seen"
 SWEEP_SECONDS = 1.0
 SYNC_CHECK_SECONDS = 0.02
-FIRST_LOOK_SECONDS_MAX = 5.0  # Before calls on an inherited socket are answered all the same.
-DRAIN_CHECK_SECONDS = 0.01
+FIRST_LOOK_SECONDS_MAX = 5.0  # Then calls are answered all the same, and operators told why.
 
 log = logger("gateway.app")
 
@@ -76,11 +76,10 @@ async def gateway(process: Process[GatewaySettings]) -> AsyncIterator[Gateway]:
         tasks = [
             process.watch(follower.run(), "gateway.follower"),
             process.watch(_sweeping(site, process), "gateway.sweep"),
-            asyncio.create_task(_tell_synced(copy, follower, process), name="gateway.synced"),
+            asyncio.create_task(_tell_synced(copy, process), name="gateway.synced"),
         ]
         try:
-            if settings.socket_fd is not None:
-                await _first_look(copy, process)
+            await _first_look(copy, process)
             async with _listening(site, process):
                 yield site
         finally:
@@ -115,13 +114,11 @@ async def _sweeping(site: Gateway, process: Process[GatewaySettings]) -> None:
     await repeat("gateway.sweep", sweep, SWEEP_SECONDS, clock=process.clock)
 
 
-async def _tell_synced(
-    copy: LocalCopy, follower: Follower, process: Process[GatewaySettings]
-) -> None:
+async def _tell_synced(copy: LocalCopy, process: Process[GatewaySettings]) -> None:
     """Ready once every partition was seen; from then on memory is enough."""
     synced = process.readiness.require(SYNCED)
     while not copy.is_complete:
-        why = f"; {follower.trouble}" if follower.trouble else ""
+        why = f"; {copy.trouble}" if copy.trouble else ""
         synced.unmet(f"{copy.partitions_seen} partitions seen so far{why}")
         await process.clock.sleep(SYNC_CHECK_SECONDS)
     synced.met()
@@ -129,7 +126,7 @@ async def _tell_synced(
 
 
 async def _first_look(copy: LocalCopy, process: Process[GatewaySettings]) -> None:
-    """After a restart callers wait in the kernel for us, rather than be told 503 `starting`."""
+    """Callers wait in the kernel for us, or go elsewhere, rather than be told 503 `starting`."""
     deadline = process.clock.monotonic() + FIRST_LOOK_SECONDS_MAX
     while not copy.is_complete and process.clock.monotonic() < deadline:
         await process.clock.sleep(SYNC_CHECK_SECONDS)
@@ -149,7 +146,8 @@ async def _listening(site: Gateway, process: Process[GatewaySettings]) -> AsyncI
     try:
         yield
     finally:
-        await _drain(site, process, server)
+        process.readiness.stopping()
+        await drain(site, server, listening, settings=settings, clock=process.clock)
 
 
 def _socket(settings: GatewaySettings) -> socket.socket:
@@ -159,28 +157,3 @@ def _socket(settings: GatewaySettings) -> socket.socket:
         return inherited
     host, port = settings.listen_address
     return socket.create_server((host, port), backlog=settings.backlog, reuse_port=False)
-
-
-async def _drain(
-    site: Gateway, process: Process[GatewaySettings], server: asyncio.AbstractServer
-) -> None:
-    """Every connection gets its answers; an inherited socket goes on listening without us."""
-    settings, clock = process.settings, process.clock
-    site.is_draining = True
-    process.readiness.stopping()
-    started = clock.monotonic()
-    if settings.socket_fd is not None:
-        server.close()
-    while site.clients and clock.monotonic() - started < settings.drain_idle_seconds:
-        await clock.sleep(DRAIN_CHECK_SECONDS)
-    server.close()
-    while site.clients and clock.monotonic() - started < settings.drain_seconds_max:
-        site.close_streams()
-        for client in list(site.clients):
-            client.close_idle()
-        await clock.sleep(DRAIN_CHECK_SECONDS)
-    for client in list(site.clients):
-        client.abort()
-    with suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(server.wait_closed(), 1.0)
-    log.info("drained", seconds=round(clock.monotonic() - started, 3))

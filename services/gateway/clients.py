@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import termios
+from array import array
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -217,9 +221,19 @@ class ClientConnection(asyncio.Protocol):
         self._transport.write(TOO_MANY)
         self._transport.close()
 
-    def close_idle(self) -> None:
-        if self.is_idle and not self.is_closed:
+    def close_idle(self, idle_seconds: float) -> None:
+        """At the end, if it has been idle so long: who has just connected is about to send."""
+        if self.is_closed or not self.is_idle:
+            return
+        if self.site.now() - self.phase_since >= idle_seconds and not self._has_unread():
             self._transport.close()
+
+    def _has_unread(self) -> bool:
+        """Whether a request lies in the kernel already; closing now would reset its sender."""
+        unread = array("i", [0])
+        with suppress(OSError, AttributeError):
+            fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.FIONREAD, unread)
+        return unread[0] > 0
 
     def sweep(self, now: float) -> None:
         """Cut a client that takes too long over what it does now."""

@@ -14,7 +14,7 @@ from services.chassis.telemetry import logger
 from services.gateway.local_copy import LocalCopy, Tables
 from services.gateway.measures import Measures
 
-LOOK_SECONDS = 1.0  # How often the heads are looked at.
+LOOK_SECONDS = 0.5  # How often the heads are looked at.
 OLDER_STEPS_MAX = 5
 ENTRIES_PER_READ_MAX = 500
 BACKOFF = Backoff(first_seconds=0.05, longest_seconds=1.0)
@@ -57,7 +57,6 @@ class Follower:
         self._clock = clock
         self._followed: dict[int, Followed] = {}
         self._look_at = 0.0
-        self.trouble = ""  # Why the projection cannot be read now; empty while it can.
 
     async def run(self) -> None:
         """For ever. Without Redis the local copy stays as it is."""
@@ -65,9 +64,9 @@ class Follower:
         while True:
             try:
                 await self._turn()
-                failures, self.trouble = 0, ""
+                failures, self._copy.trouble = 0, ""
             except StoreUnavailable as error:
-                failures, self.trouble = failures + 1, str(error)
+                failures, self._copy.trouble = failures + 1, str(error)
                 if failures == 1:
                     log.warning("projection out of reach, serving from memory", error=str(error))
                 self._look_at = 0.0

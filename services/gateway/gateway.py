@@ -215,8 +215,10 @@ class Gateway:
         call.answer(200, _TEXT, b"live\n")
 
     def _readyz(self, call: Call) -> None:
-        told = self._ready()
-        call.answer(200 if told["ready"] else 503, _JSON, json.dumps(told).encode())
+        told, projection = self._ready(), self._copy.told()
+        age = b"Cellnode-Projection-Age: %.3f\r\n" % self._copy.age_seconds()
+        body = json.dumps({**told, "projection": projection}).encode()
+        call.answer(200 if told["ready"] else 503, _JSON + age, body)
 
     def _metrics(self, call: Call) -> None:
         call.answer(200, _METRICS, self._process_metrics())

@@ -50,6 +50,7 @@ class LocalCopy:
         self._wall_ms = wall_ms
         self._written_at_ms: dict[int, float] = {}
         self._began_at_ms = wall_ms()
+        self.trouble = ""  # Why it cannot be renewed now; empty while it can.
 
     # What is known.
 
@@ -67,6 +68,15 @@ class LocalCopy:
         known = self._written_at_ms.values()
         oldest = min(known) if self.is_complete else min([self._began_at_ms, *known])
         return max(0.0, (self._wall_ms() - oldest) / 1000)
+
+    def told(self) -> dict[str, object]:
+        """For operators: what calls are routed by, and how old it is."""
+        return {
+            "age_seconds": round(self.age_seconds(), 3),
+            "partitions_seen": self.partitions_seen,
+            "partitions_wanted": self.partitions_wanted,
+            "trouble": self.trouble,
+        }
 
     def confirmed(self, partition: int, at_ms: float) -> None:
         """The projection said at this time that the partition is as we know it."""

@@ -62,6 +62,11 @@ class ServerProcess:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """Of the one that was started last; None while it runs."""
+        return None if self._process is None else self._process.poll()
+
     def start(self) -> None:
         """Return once it answers, or raise NotReady."""
         assert not self.is_running, f"{self.name} runs already"
@@ -87,6 +92,10 @@ class ServerProcess:
             self._wait()
         except subprocess.TimeoutExpired:
             self.kill()
+
+    def terminate(self) -> None:
+        """SIGTERM; what becomes of it is for the caller to see."""
+        self._send(signal.SIGTERM)
 
     def kill(self) -> None:
         """SIGKILL; returns when it is gone. What it had on its disk is there for `start`."""
