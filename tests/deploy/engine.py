@@ -25,6 +25,7 @@ NEEDED = {
     "containerd": "docker.io",
     "iptables": "iptables",
     "unshare": "util-linux",
+    "setpriv": "util-linux",
     "ip": "iproute2",
 }
 CGROUPS = Path("/sys/fs/cgroup")
@@ -59,7 +60,8 @@ class Engine:
         namespaces = ("--pid", "--mount-proc", "--mount", "--net", "--fork", "--kill-child=SIGKILL")
         with (self.directory / "log").open("wb") as log:
             self._unshare = subprocess.Popen(
-                ["unshare", *namespaces, "--", "sh", "-c", begin],
+                # If the tests are killed, so is it, and with it all that it holds.
+                ["setpriv", "--pdeathsig", "KILL", "unshare", *namespaces, "--", "sh", "-c", begin],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

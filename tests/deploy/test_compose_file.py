@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.annotations.settings import AnnotationsSettings
 from services.api.settings import ApiSettings
 from services.chassis.settings import OURS, SHARED, Settings
 from services.gateway.settings import GatewaySettings
@@ -20,7 +21,9 @@ SETTINGS: dict[str, type[Settings]] = {
     "health": HealthSettings,
     "api": ApiSettings,
     "gateway": GatewaySettings,
+    "annotations": AnnotationsSettings,
 }
+GIVEN = {"CELLNODE_ANNOTATIONS_GRAFANA_TOKEN": "made in Grafana"}
 LIMITS = {"cpus", "mem_limit", "pids_limit", "stop_grace_period"}
 PIN = re.compile(r"^([a-z0-9-]+)==([^\s\\;]+)", re.MULTILINE)
 ENV = re.compile(r"^(?:ENV )? *([A-Z_]+)=(\S+)", re.MULTILINE)
@@ -47,7 +50,8 @@ def test_a_container_has_limits_and_comes_back(name: str, service: dict[str, Any
     assert service.keys() >= LIMITS
     assert service["restart"] == "unless-stopped"
     assert service["logging"]["options"].keys() == {"max-size", "max-file"}
-    assert "healthcheck" in service or ("build" in service and "HEALTHCHECK" in dockerfile)
+    is_ours = service["image"] == services()["provisioner"]["image"]
+    assert "healthcheck" in service or (is_ours and "\nHEALTHCHECK" in dockerfile)
 
 
 @each
@@ -76,7 +80,7 @@ def test_what_is_mounted_is_there_and_read_only(name: str, service: dict[str, An
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_service_knows_every_variable_that_it_is_told(name: str) -> None:
     service = services()[name]
-    told = {**dict(ENV.findall(dockerfile)), **service["environment"]}
+    told = {**dict(ENV.findall(dockerfile)), **service["environment"], **GIVEN}
     told = {
         key: str(value) for key, value in told.items() if key.startswith((OURS, "KAFKA_", "REDIS_"))
     }
