@@ -45,7 +45,6 @@ MISSING = {
     "D": "no test yet: instances are processes with limits, not yet walled off from each other",
     "K": "no test yet: `here`, the notebook's own interpreter, is the one environment so far",
     "L": "no test yet: other environments than `here` are refused by name",
-    "M": "the price is said; it is not metered yet",
     "Z": "rebuilt by an outside consumer; there is no dashboard yet",
 }
 

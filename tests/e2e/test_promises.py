@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.bus import Follower, Json
 from tests.e2e.calls import BODY_BYTES_MAX, Answer, padded
 from tests.e2e.documents import is_as_documented
+from tests.e2e.lives import Lives, largest_difference, metered_by_bus, metered_by_http
 from tests.e2e.outside import statuses_by_the_example
 from tests.e2e.system import System, traces_of
 from tests.e2e.waiting import stays, until
@@ -214,6 +215,28 @@ def test_m_what_a_node_costs_is_said_before_it_is_made(world: World, tmp_path: P
     assert "2 instances of type small: 1 unit an hour each, 2 in all" in first
     assert "idle" in first
     assert any("HEALTHY" in line for line in others)
+
+
+def test_m_the_metered_seconds_are_the_true_ones_through_a_crash_of_the_provisioner(
+    world: World,
+) -> None:
+    """An instance dies while nobody is there to see it; another comes, then all go."""
+    node = world.deploy(world.pin(), "y = 1", outputs=["y"], want=2)
+    with Lives(world.system, node) as lives:
+        until("both are watched", lambda: len(lives.begun) == 2)
+        world.system.kill_service("provisioner")
+        world.system.kill_agent(min(lives.begun))
+        until("its end is seen", lambda: lives.ended)
+        world.command("ScaleNode", node, want=3)
+        world.healthy(node, 3)
+        until("four lived", lambda: len(lives.begun) == 4)
+        world.command("DeleteNode", node)
+        world.statuses.wait(f"default/{node}", "gone", seconds=30)
+    truth = lives.seconds()
+
+    assert len(lives.ended) == 4
+    assert largest_difference(metered_by_bus(world.system.kafka, node), truth) <= 1.0
+    assert largest_difference(metered_by_http(world.system, node), truth) <= 1.0
 
 
 def test_n_an_instance_without_a_vm_is_undefined_as_long_as_there_is_no_room(
