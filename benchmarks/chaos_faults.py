@@ -54,16 +54,17 @@ class Faults:
         self.count = 0
 
     def run(self, faults: list[Fault], seconds: float) -> None:
-        """All of them, spread over so many seconds."""
+        """All of them, spread over so many seconds; then everybody is back."""
         begun = time.monotonic()
-        for number, fault in enumerate(faults):
-            wait = begun + seconds * (number + 0.5) / len(faults) - time.monotonic()
-            if wait > 0:
-                time.sleep(wait)
-            self._one(fault)
-            self._crash_some()
-            self.count += 1
-        self.heal()
+        try:
+            for number, fault in enumerate(faults):
+                wait = begun + seconds * (number + 0.5) / len(faults) - time.monotonic()
+                time.sleep(max(0.0, wait))
+                self._one(fault)
+                self._crash_some()
+                self.count += 1
+        finally:
+            self.heal()
 
     def heal(self) -> None:
         """Wait until everything that was paused or sent away is back."""
