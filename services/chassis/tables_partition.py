@@ -170,6 +170,8 @@ class OwnedPartition:
         is_seen = self._tables.position(topic, self.number).next_offset > written.offset
         if is_seen and under_way.get(fold_key) is written:
             del under_way[fold_key]
+        if self.is_released:  # Perhaps taken over already, by this very process: it may have lost.
+            raise NotOwner(f"partition {self.number} was released meanwhile")
         if read_back:
             await self._read_back(topic, written.offset)
 

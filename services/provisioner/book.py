@@ -169,7 +169,12 @@ class Book:
         await self._owned.delete(Topic.NODES, place, place)
 
     async def put_outcome(self, outcome: Outcome) -> None:
-        await self._owned.put(outcome, read_back=False)
+        """Returns once it was read back: only then may the command's offset be committed.
+
+        Who takes over marks `outcomes` first, so an outcome that wins says that all that was
+        written before it has won too.
+        """
+        await self._owned.put(outcome)
 
     async def put_wanted(self, instances: Sequence[Instance]) -> None:
         """Returns once all are written and read back: only then the provider may be called."""

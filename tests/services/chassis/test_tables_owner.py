@@ -234,3 +234,15 @@ async def test_an_owner_waits_for_a_broker_that_is_away(
         for _ in range(3):
             await one.owned.put(node(1))
         assert one.process.failure is None
+
+
+async def test_a_write_that_ends_after_its_partition_was_released_is_no_success(
+    kafka: str,
+) -> None:
+    """Perhaps a next term was marked before it: then it has lost."""
+    async with owning(kafka) as one:
+        writing = asyncio.create_task(one.owned.put(node(1), read_back=False))
+        await asyncio.sleep(0)
+        one.owned.release([HOME])
+        with pytest.raises(NotOwner):
+            await writing
