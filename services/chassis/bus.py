@@ -129,6 +129,8 @@ class Bus:
         """Deliver while inside; leaving waits for the handler that runs, then leaves the group."""
         if self._permission.is_needed:
             await self._permission.given()
+        for topic in self._delivery.topics:
+            await self._line.until_known(topic)  # Else the consumer would give up after a while.
         await self._app.start()
         watching = [task for one in self._subscribers for task in self._watched(one)]
         if self._permission.is_needed:

@@ -55,6 +55,10 @@ class Delivery:
             raise ValueError(f"{topic} is consumed in this process already")
         self._gates[topic] = gate
 
+    @property
+    def topics(self) -> tuple[str, ...]:
+        return tuple(self._gates)
+
     def middleware(self) -> type[BaseMiddleware]:
         """FastStream's hook around decoding, validation and handler alike."""
         delivery = self

@@ -29,6 +29,7 @@ FAILURES_BEFORE_REPLACED = 3  # Sends in a row that missed their deadline.
 START_TIMEOUT_SECONDS = 10.0
 REACHED = "Kafka was reached"
 STOP_TIMEOUT_SECONDS = 3.0
+ASK_SECONDS = 3.0  # Whether there is a topic.
 TRY_AGAIN_SECONDS = 0.5
 _BROKEN = (OutOfOrderSequenceNumber, UnknownProducerId, ProducerFenced, ProducerClosed)
 
@@ -76,6 +77,20 @@ class Line:
             self._producer = producer
             self._connected.met(REACHED)
         return is_started
+
+    async def until_known(self, topic: str) -> None:
+        """Return once Kafka has the topic, which somebody else makes; the caller may cancel."""
+        while not await self._knows(topic):
+            self._connected.unmet(f"Kafka has no topic {topic}; make it, or let it be made here")
+            log.warning("a topic is missing", topic=topic)
+            await self._clock.sleep(self._clock.jittered(TRY_AGAIN_SECONDS))
+        self._connected.met(REACHED)
+
+    async def _knows(self, topic: str) -> bool:
+        try:
+            return bool(await asyncio.wait_for(self._producer.partitions_for(topic), ASK_SECONDS))
+        except (KafkaError, asyncio.TimeoutError):
+            return False
 
     async def stop(self) -> None:
         if self._replacing is not None:

@@ -238,6 +238,12 @@ def test_draining_is_no_status_but_is_remembered_as_heard() -> None:
     assert (folded.entered, folded.observed.phase_seq) == ((), 4)
 
 
+def test_a_vm_on_another_host_is_as_its_agent_says_whoever_owns_its_record() -> None:
+    foreign = refused("FOREIGN_HOST", 9).model_copy(update={"created_at": after(1)})
+
+    assert evolve(running(), foreign) == Folded(running())
+
+
 def test_a_refused_instance_that_is_created_later_goes_to_healthy_directly() -> None:
     """The table leads from UNHEALTHY to HEALTHY only; the way there is kept as evidence."""
     value = evolve(None, refused("PACKAGE_MISSING", 0.5, "numpy")).observed

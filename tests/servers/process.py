@@ -42,6 +42,7 @@ class ServerProcess:
     environment: Mapping[str, str] | None = None  # As ours, unless a server has its own.
 
     def __init__(self) -> None:
+        """A directory of its own, short enough for sockets in it."""
         self.directory = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir="/tmp"))
         self._process: subprocess.Popen[bytes] | None = None
 
