@@ -69,10 +69,12 @@ async def gateway(process: Process[GatewaySettings]) -> AsyncIterator[Gateway]:
         api=_api(settings, clock),
         tracing=Tracing(exports=is_exporting()),
     )
-    async with connected(settings.redis_url, login=settings.redis_login) as redis:
-        follower = Follower(
-            redis, copy, measures, partitions=settings.cellnode_partitions, clock=clock
-        )
+    timeout = settings.redis_timeout_seconds
+    async with connected(
+        settings.redis_url, login=settings.redis_login, timeout_seconds=timeout
+    ) as redis:
+        partitions = settings.cellnode_partitions
+        follower = Follower(redis, copy, measures, partitions=partitions, clock=clock)
         tasks = [
             process.watch(follower.run(), "gateway.follower"),
             process.watch(_sweeping(site, process), "gateway.sweep"),

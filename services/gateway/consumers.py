@@ -105,7 +105,12 @@ class Follower:
         else:
             known.at_ms = head.at_ms
             known.behind = head.version if head.version > known.version else -1
-            self._copy.confirmed(partition, head.at_ms)
+            self._confirm(partition, known)
+
+    def _confirm(self, partition: int, known: Followed) -> None:
+        """Only once the feed has brought what the head speaks of."""
+        if known.behind <= known.version:
+            self._copy.confirmed(partition, known.at_ms)
 
     async def _load(self, partition: int, incarnation: str) -> None:
         keys = [table_key(partition, incarnation, table) for table in _TABLES]
@@ -153,6 +158,7 @@ class Follower:
                 return
             self._copy.apply(partition, change)
             known.version = version
+        self._confirm(partition, known)
 
 
 def is_gone_back(known: Followed, head: Head) -> bool:

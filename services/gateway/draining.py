@@ -72,13 +72,14 @@ async def _close(server: asyncio.AbstractServer, listening: socket.socket, clock
     Who calls in these moments is not heard, calls again after a second, and is then refused at
     once, as by any address where nobody listens: a balancer goes to the next.
     """
-    _let_nobody_in(listening)
+    let_nobody_in(listening)
     await clock.sleep(LAST_HANDSHAKES_SECONDS)
     await clock.sleep(0)  # However late that was, the loop has looked at the socket since.
     server.close()
 
 
-def _let_nobody_in(listening: socket.socket) -> None:
+def let_nobody_in(listening: socket.socket) -> None:
+    """New connections; those that are being made, or wait, are not touched."""
     steps = b"".join(struct.pack("=HBBI", *step) for step in _NO_NEW_CONNECTIONS)
     kept = ctypes.create_string_buffer(steps)
     program = struct.pack("HP", len(_NO_NEW_CONNECTIONS), ctypes.addressof(kept))

@@ -29,4 +29,5 @@ class GatewaySettings(Settings):
     api_requests_max: int = Field(default=1_000, ge=1, le=100_000)  # At once, streams included.
     api_connect_seconds_max: float = Field(default=2.0, gt=0, le=60)
     api_idle_seconds_max: float = Field(default=3_660.0, gt=0, le=86_400)  # Neither side sends.
+    redis_timeout_seconds: float = Field(default=2.0, gt=0, le=60)  # No call waits for it.
     write_seconds_max: float = Field(default=30.0, gt=0, le=3_600)  # A client that reads nothing.

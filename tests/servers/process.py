@@ -98,6 +98,10 @@ class ServerProcess:
         """SIGTERM; what becomes of it is for the caller to see."""
         self._send(signal.SIGTERM)
 
+    def wait(self) -> None:
+        """Until it has ended."""
+        self._wait()
+
     def kill(self) -> None:
         """SIGKILL; returns when it is gone. What it had on its disk is there for `start`."""
         if self.is_running:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -16,11 +18,16 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from benchmarks.gateway_load import Balancer, Load
+from services.gateway.draining import let_nobody_in
 from tests.builders import a_node
+from tests.servers.process import listens
+from tests.servers.service import ServiceProcess
 from tests.services.gateway.agents import Agent, echoes, listening, sleeps
 from tests.services.gateway.projecting import Projecting
 from tests.services.gateway.waiting import until
 from tests.services.gateway.wire import Wire, request
+from tests.services.gateway.world import World
 
 START_SECONDS_MAX = 40.0  # On a machine that does much else.
 ROOT = Path(__file__).resolve().parents[3]
@@ -181,6 +188,106 @@ async def test_what_is_under_way_is_finished_before_the_end(
         await wire.close()
         await until(lambda: running.poll() is not None)
     assert running.returncode == 0
+
+
+@pytest.mark.full
+async def test_an_address_of_its_own_is_opened_once_the_projection_was_seen(
+    redis_url: str,
+) -> None:
+    """A balancer that knows only who takes connections must not be told 503."""
+    running = ServiceProcess("gateway", {"REDIS_URL": redis_url})
+    starting = asyncio.create_task(asyncio.to_thread(running.start))
+    try:
+        await asyncio.sleep(3)
+        assert not listens(running.port)
+        with Redis.from_url(redis_url) as redis:
+            Projecting(redis).publish_empty()
+        await starting
+        assert running.is_ready()
+    finally:
+        await asyncio.gather(starting, return_exceptions=True)
+        running.remove()
+
+
+@contextmanager
+def on_its_own(redis_url: str, **given: str) -> Iterator[ServiceProcess]:
+    """A gateway that opens its address itself, as one in a container does."""
+    with ServiceProcess("gateway", {"REDIS_URL": redis_url, **given}) as running:
+        running.until_ready()
+        yield running
+
+
+@pytest.mark.full
+async def test_who_has_just_connected_is_answered_though_the_gateway_leaves(
+    redis_url: str, served: Agent
+) -> None:
+    """A balancer connects before its client has said anything."""
+    with on_its_own(redis_url, CELLNODE_GATEWAY_DRAIN_IDLE_SECONDS="1.5") as running:
+        running.terminate()
+        await asyncio.sleep(1.0)
+        wire = await Wire.to(running.address)
+        await asyncio.sleep(0.8)
+        reply = await wire.call("digits")
+        assert (reply.status, reply.headers["connection"]) == (200, "close")
+        assert not listens(running.port)
+        await wire.close()
+        await until(lambda: not running.is_running)
+        assert running.exit_code == 0
+
+
+@pytest.mark.full
+async def test_restarts_behind_a_plain_balancer_fail_no_request(
+    redis_url: str, served: Agent
+) -> None:
+    """It knows only who takes connections; the load sends nothing again."""
+    with on_its_own(redis_url) as first, on_its_own(redis_url) as second:
+        balancer = Balancer([first.port, second.port])
+        with balancer, Load(balancer.port, "digits", 150) as load:
+            for leaving in (first, second, first):
+                await asyncio.sleep(1)
+                assert await asyncio.to_thread(restarted, leaving) == 0
+            told = await asyncio.to_thread(load.ended)
+    assert (told["failed"], told["failures"]) == (0, [])
+    assert told["requests"] > 500
+
+
+def restarted(gateway: ServiceProcess) -> int | None:
+    """Its exit code; another one is there then."""
+    gateway.terminate()
+    gateway.wait()
+    code = gateway.exit_code
+    gateway.start()
+    gateway.until_ready()
+    return code
+
+
+def test_who_waits_in_the_kernel_is_taken_and_who_comes_later_refused(
+    listener: socket.socket,
+) -> None:
+    address = listener.getsockname()
+    waiting = socket.create_connection(address)
+    let_nobody_in(listener)
+    waiting.sendall(b"said before it was taken")
+    taken, _ = listener.accept()
+    assert taken.recv(100) == b"said before it was taken"
+    later = socket.socket()
+    later.setblocking(False)
+    assert later.connect_ex(address) == errno.EINPROGRESS
+    assert select.select([], [later], [], 0.2)[1] == []
+    for one in (waiting, taken, later):
+        one.close()
+
+
+async def test_a_request_that_lies_in_the_kernel_keeps_its_connection(world: World) -> None:
+    await world.agents("digits", echoes)
+    wire = await world.wire()
+    assert (await wire.call("digits")).status == 200
+    (client,) = [one for one in world.site.clients if one.is_idle]
+    os.write(wire.writer.get_extra_info("socket").fileno(), request("digits", b"late"))
+    client.close_idle(0.0)  # Before the loop has looked.
+    assert (await wire.reply()).body == b"late"
+    client.close_idle(0.0)
+    assert await wire.is_closed()
 
 
 async def test_without_clients_it_stops_at_once(redis_url: str, listener: socket.socket) -> None:
