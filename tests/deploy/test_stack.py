@@ -13,7 +13,7 @@ import pytest
 from tests.deploy.compose import composed, sample
 from tests.deploy.engine import Engine, missing
 from tests.deploy.images import has_pip, kafka_image, prometheus_image, python_image, redis_image
-from tests.deploy.typist import Typist, has_compose_plugin
+from tests.deploy.typist import Typist, guide_file, has_compose_plugin
 from tests.e2e.waiting import until
 from tests.servers import apache_kafka
 
@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.full, pytest.mark.timeout(480)]
 PROGRAMS = {"redis-server": "redis-server", "curl": "curl", "openssl": "openssl"}
 OURS = ("provisioner", "health", "api", "gateway")
 BACK_SECONDS_MAX = 90.0
+LONGEST = "n" * 63
 URL = "http://127.0.0.1:8080"
 
 
@@ -62,10 +63,10 @@ class Stack:
             pause_seconds=0.5,
         )
 
-    def calls(self) -> bool:
+    def calls(self, node: str = "prices", url: str = URL) -> bool:
         """Whether the guide's node answers."""
         body = '{"input": {"amount": 10.0, "currency": "usd"}}'
-        asked = ("curl", "-s", "-m", "10", f"{URL}/v1/nodes/prices:execute", "-d", body)
+        asked = ("curl", "-s", "-m", "10", f"{url}/v1/nodes/{node}:execute", "-d", body)
         return '{"euro":9.26}' in self.engine.run(*asked, may_fail=True)
 
     def _is_back(self, service: str, restarts: int) -> bool:
@@ -172,6 +173,39 @@ def test_a_killed_provisioner_takes_its_instances_and_brings_them_back(stack: St
     until("the node answers", stack.calls, seconds=BACK_SECONDS_MAX, pause_seconds=0.5)
     until("two instances", lambda: len(_agents(stack) - before) == 2, seconds=BACK_SECONDS_MAX)
     assert not _agents(stack) & before
+
+
+def test_a_new_container_of_the_provisioner_goes_on_with_the_nodes_of_the_old(
+    stack: Stack,
+) -> None:
+    """As an upgrade does it; on a host of another name it would wait for that host for ever."""
+    before = _agents(stack)
+
+    stack.typist.types("docker compose up -d --wait --force-recreate --no-deps provisioner")
+
+    until("two instances", lambda: len(_agents(stack) - before) == 2, seconds=BACK_SECONDS_MAX)
+    until("the node answers", stack.calls, seconds=BACK_SECONDS_MAX, pause_seconds=0.5)
+
+
+def test_a_node_of_the_longest_name_is_reached(stack: Stack) -> None:
+    """Its sockets have no room in the instances' own folders."""
+    stack.typist.writes("long.py", guide_file("prices.py").replace("prices", LONGEST))
+
+    stack.typist.types(f"cellnode deploy --url {URL} long.py")
+
+    assert stack.calls(LONGEST)
+
+
+def test_several_gateways_share_a_range_of_ports(stack: Stack) -> None:
+    stack.typist.types(
+        "export GATEWAY_PORT=8080-8082; docker compose up -d --wait --scale gateway=2"
+    )
+
+    found = json.loads(stack.engine.docker("inspect", *stack.containers("gateway")))
+    ports = [one["NetworkSettings"]["Ports"]["8080/tcp"][0]["HostPort"] for one in found]
+    assert len({*ports}) == 2
+    assert {*ports} <= {"8080", "8081", "8082"}
+    assert all(stack.calls(url=f"http://127.0.0.1:{port}") for port in ports)
 
 
 def test_removed_nothing_is_left(stack: Stack) -> None:

@@ -75,9 +75,16 @@ class Typist:
         for block in blocks(GUIDE)[before:]:
             self.does(block)
 
+    def types(self, command: str) -> None:
+        """A command that the guide has in words only; it must succeed."""
+        self.does(Block("the test", "console", "", f"$ {command}\n"))
+
+    def writes(self, file: str, text: str) -> None:
+        (self._folder / "deploy" / file).write_text(text)
+
     def does(self, block: Block) -> None:
         if block.file:
-            (self._folder / "deploy" / block.file).write_text(block.text)
+            self.writes(block.file, block.text)
         elif block.language == "console":
             self._types(block)
 
@@ -111,6 +118,11 @@ class Typist:
 def has_compose_plugin() -> bool:
     asked = ["docker", "compose", "version"]
     return subprocess.run(asked, capture_output=True, timeout=20, check=False).returncode == 0
+
+
+def guide_file(name: str) -> str:
+    """A file that the guide has its reader save."""
+    return next(block.text for block in blocks(GUIDE) if block.file == name)
 
 
 def _before(heading: str) -> Iterator[Block]:
