@@ -139,6 +139,6 @@ def _complaints(error: ValidationError, prefix: str) -> str:
 
 
 def _shown(field: str, value: object) -> str:
-    if "password" in field:
+    if field.endswith(("password", "token")):
         return "***"
     return without_login(str(value)) if field == "redis_url" else str(value)
