@@ -10,9 +10,11 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 END_SECONDS = 2.0
+ENDED_FILE = "ended.json"  # When all instances of the data directory were last ended.
 _PAUSE_SECONDS = 0.02
 _SESSION_FIELD = 3  # In /proc/<pid>/stat, counted from the state, which follows the name.
 _START_TIME_FIELD = 19
@@ -39,8 +41,16 @@ def end_instances(instances: Path) -> list[Process]:
         for process in living:
             _kill(process)
         time.sleep(_PAUSE_SECONDS)
+    _tell_end(instances)
     _remove_directories(instances)
     return living
+
+
+def _tell_end(instances: Path) -> None:
+    """Until then they are metered; their own directories, which say more, go now."""
+    if instances.is_dir() and any(instances.iterdir()):
+        told = {"at": datetime.now(timezone.utc).isoformat()}
+        (instances.parent / ENDED_FILE).write_text(json.dumps(told))
 
 
 def _processes_of(instances: Path, sessions: set[int]) -> list[Process]:

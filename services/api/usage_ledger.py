@@ -117,8 +117,10 @@ class Ledger:
             self.passed_over += 1  # Nobody remembers whether it was counted already.
             return
         if hour > self.latest:
+            is_new_day = hour // 24 > self.latest // 24
             self.latest = hour
-            self._forget_old()
+            if is_new_day:
+                self._forget_old()
         kind = Kind(mark.project, mark.node, mark.instance_type)
         if mark.instance not in self.instances:
             self._make_room()

@@ -96,12 +96,17 @@ def told_of(usage: Follower, node: str) -> list[dict[str, Any]]:
 
 
 def metered_by_http(system: System, node: str) -> dict[str, float]:
-    """As the api sums it up."""
+    """As the api sums it up; one that has just started has to read it first."""
     origin = "http://{}:{}".format(*system.gateway)
     asked = f"{origin}/v1/usage?node={node}&group_by=instance"
-    with urllib.request.urlopen(asked, timeout=10) as answer:
-        page = json.load(answer)
+    page = until("usage is told", lambda: _json_of(asked))
     return {one["instance"]: one["seconds"] for one in page["items"]}
+
+
+def _json_of(asked: str) -> dict[str, Any] | None:
+    with contextlib.suppress(OSError), urllib.request.urlopen(asked, timeout=10) as answer:
+        return dict(json.load(answer))
+    return None
 
 
 def largest_difference(metered: dict[str, float], lives: dict[str, float]) -> float:

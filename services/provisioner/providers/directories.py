@@ -17,6 +17,7 @@ from services.provisioner.providers import Lifetime
 from services.provisioner.providers.processes import Process, named
 
 SOCKET_PATH_BYTES_MAX = 100  # The kernel takes 107; some are left for what a path grows by.
+ENDED_FILE = "ended.json"  # Written by the launcher.
 LAST_LINES_MAX = 20
 LAST_BYTES_MAX = 8 * 1024
 _FILE_BYTES_MAX = 4 * 1024 * 1024
@@ -82,11 +83,10 @@ class InstanceDirectory:
         with contextlib.suppress(OSError):
             os.utime(self.path / "agent.pid", (now.timestamp(), now.timestamp()))
 
-    def last_seen_at(self, now: datetime) -> datetime:
-        """The last sign of life of its agent: seen, or heard in the log; `now` if there is none."""
+    def last_seen_at(self, otherwise_at: datetime) -> datetime:
+        """The last sign of life of its agent: seen, or heard in the log."""
         signs = [_changed_at(self.path / name) for name in ("agent.pid", "log")]
-        known = [sign for sign in signs if sign is not None]
-        return min(max(known), now) if known else now
+        return max((sign for sign in signs if sign is not None), default=otherwise_at)
 
     def created_at(self) -> datetime | None:
         """When its keeper made the agent; None if it never did."""
@@ -120,6 +120,13 @@ class InstanceDirectory:
         with contextlib.suppress(FileNotFoundError):
             _make_removable(self.path)
             shutil.rmtree(self.path)
+
+
+def all_ended_at(data: Path) -> datetime | None:
+    """When `up` last ended every instance of this data directory, and removed what they left."""
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        return datetime.fromisoformat(_read(data / ENDED_FILE)["at"])
+    return None
 
 
 def last_lines(log: Path) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from services.provisioner.providers import (
     Vm,
 )
 from services.provisioner.providers.descriptions import description, node_of
-from services.provisioner.providers.directories import InstanceDirectory
+from services.provisioner.providers.directories import InstanceDirectory, all_ended_at
 from services.provisioner.providers.fitting import Fitting
 from services.provisioner.providers.identity import Identity, identity
 from services.provisioner.providers.processes import (
@@ -132,7 +133,7 @@ class LocalProvider:
         agent = self._agent_of(handle, directory)
         if agent is None:
             await exit_known(directory, self._clock)
-            return directory.exit(directory.last_seen_at(self._clock.now()))
+            return directory.exit(directory.last_seen_at(self._gone_at(instance)))
         with suppress(ProcessLookupError):
             self._watching.watch(directory, agent)
             return None
@@ -184,6 +185,15 @@ class LocalProvider:
         agent = directory.agent() if handle.boot == self.identity.boot else None
         is_it = agent and (agent.pid, agent.start_time) == (handle.pid, handle.start_time)
         return agent if is_it else None
+
+    def _gone_at(self, instance: Instance) -> datetime:
+        """Of one that has left no trace: ended with all others, else when it was last told of."""
+        now = self._clock.now()
+        begun = instance.created_at or now
+        together = all_ended_at(self._root.parent)
+        if together is not None and begun <= together:
+            return together
+        return max(begun, instance.metered_until or begun)
 
     def _living(self, instances: Sequence[Instance]) -> frozenset[str]:
         ours, living = (self.identity.host, self.identity.installation), set()

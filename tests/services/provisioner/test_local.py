@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cellnode.launcher.leftovers import end_instances
 from schemas.instances import Exit, Instance
 from services.chassis.clock import SYSTEM_CLOCK
 from services.provisioner.providers import Drain, ForeignHost, NoCapacity, Order, Vm
@@ -162,6 +163,26 @@ async def test_who_was_killed_with_its_keeper_ended_when_it_was_last_seen(scene:
 
     assert exit is not None
     assert abs((exit.at - seen_at).total_seconds()) < 0.3
+
+
+async def test_who_left_no_trace_ended_with_all_others_or_when_it_was_last_told_of(
+    scene: Scene,
+) -> None:
+    instance, vm = await scene.made()
+    known = instance.model_copy(update={"created_at": vm.created_at})
+    await scene.provider.close()
+    end_instances(scene.data / "instances")
+    ended_at = SYSTEM_CLOCK.now()
+    await asyncio.sleep(0.5)
+
+    exit = await Scene(scene.data).provider.adopt(known)
+    assert exit is not None
+    assert abs((exit.at - ended_at).total_seconds()) < 0.3
+
+    (scene.data / "ended.json").unlink()
+    exit = await Scene(scene.data).provider.adopt(known)
+    assert exit is not None
+    assert exit.at == vm.created_at
 
 
 async def test_an_agent_that_stands_still_is_killed_after_the_drain(scene: Scene) -> None:
