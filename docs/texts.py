@@ -27,8 +27,11 @@ follow statuses. Keep fields that you do not know.
 The same for programs: [asyncapi.json](asyncapi.json), as the api serves it at `/asyncapi.json`; and
 to look things up in, its page at `/asyncapi`.
 
-`cellnode.aliases`, `cellnode.signals` and `cellnode.usage` are declared and their records are
-defined; this version writes none.
+Of records on `cellnode.usage` that speak of one instance and one hour the one with the most
+`seconds` is right; it may come twice, late and in any order.
+
+`cellnode.aliases` and `cellnode.signals` are declared and their records are defined; this version
+writes none.
 """
 
 STATUSES = """
