@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from schemas.events import InstanceUsage
 from schemas.ids import DEFAULT_PROJECT, UID_CHARACTERS, partition_of, place_of
+from schemas.instances import Exit, Instance
 from schemas.topics import Topic
+from schemas.usage import metered
 from services.chassis.bus_records import RawRecord
+from services.chassis.last_end import all_ended_at
 from services.embedded.journal_state import JournalState, body_of
 
 NUMBERS_SKIPPED = 100  # After a kill: numbers that may have been given in what was not written.
@@ -43,6 +50,7 @@ def brought_back(state: JournalState, host: Host, partitions: int) -> Iterator[R
     largest = host.largest_numbers()
     for raw in state.known():
         if raw.topic == Topic.INSTANCES.value and _is_over(raw, host):
+            yield from _last_words(raw, host, partitions)
             continue
         if raw.topic == Topic.NODES.value:
             raw = _with_unused_numbers(raw, largest, skipped)
@@ -58,6 +66,30 @@ def _is_over(raw: RawRecord, host: Host) -> bool:
     handle = body_of(raw).get("handle")
     is_local = isinstance(handle, dict) and handle.get("provider") == "local"
     return is_local and not host.has((raw.key or b"").decode(errors="replace"))
+
+
+def _last_words(raw: RawRecord, host: Host, partitions: int) -> Iterator[RawRecord]:
+    """Nobody was left to say for how long it lived in the end."""
+    ended_at = all_ended_at(host.instances.parent)
+    with suppress(ValidationError):
+        instance = Instance.model_validate_json(raw.value or b"")
+        begun = instance.created_at
+        if instance.exited is None and ended_at is not None and begun and begun <= ended_at:
+            instance = instance.model_copy(update={"exited": Exit(at=ended_at)})
+        if instance.exited is not None:
+            place = _partition(raw, partitions)
+            yield from (_usage(one, place) for one in metered(instance, instance.exited.at))
+
+
+def _usage(record: InstanceUsage, partition: int) -> RawRecord:
+    return RawRecord(
+        Topic.USAGE.value,
+        partition,
+        0,
+        record.key.encode(),
+        record.model_dump_json().encode(),
+        timestamp_ms=int(record.at.timestamp() * 1000),
+    )
 
 
 def _with_unused_numbers(raw: RawRecord, largest: dict[str, int], skipped: int) -> RawRecord:

@@ -17,7 +17,6 @@ from services.provisioner.providers import Lifetime
 from services.provisioner.providers.processes import Process, named
 
 SOCKET_PATH_BYTES_MAX = 100  # The kernel takes 107; some are left for what a path grows by.
-ENDED_FILE = "ended.json"  # Written by the launcher.
 LAST_LINES_MAX = 20
 LAST_BYTES_MAX = 8 * 1024
 _FILE_BYTES_MAX = 4 * 1024 * 1024
@@ -120,13 +119,6 @@ class InstanceDirectory:
         with contextlib.suppress(FileNotFoundError):
             _make_removable(self.path)
             shutil.rmtree(self.path)
-
-
-def all_ended_at(data: Path) -> datetime | None:
-    """When `up` last ended every instance of this data directory, and removed what they left."""
-    with contextlib.suppress(KeyError, TypeError, ValueError):
-        return datetime.fromisoformat(_read(data / ENDED_FILE)["at"])
-    return None
 
 
 def last_lines(log: Path) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from schemas.instances import Exit, Handle, Instance
 from schemas.specs import NodeSpec
 from schemas.statuses import Reason
 from services.chassis.clock import Clock
+from services.chassis.last_end import all_ended_at
 from services.chassis.telemetry import logger
 from services.provisioner.providers import (
     Drain,
@@ -33,7 +34,7 @@ from services.provisioner.providers import (
     Vm,
 )
 from services.provisioner.providers.descriptions import description, node_of
-from services.provisioner.providers.directories import InstanceDirectory, all_ended_at
+from services.provisioner.providers.directories import InstanceDirectory
 from services.provisioner.providers.fitting import Fitting
 from services.provisioner.providers.identity import Identity, identity
 from services.provisioner.providers.processes import (

@@ -12,6 +12,7 @@ from schemas.topics import Topic
 from services.chassis.bus_records import RawRecord
 from services.embedded.journal_records import ended
 from services.embedded.journal_restore import NUMBERS_SKIPPED, Host, brought_back
+from tests.builders import NOON, a_node, after, an_instance
 from tests.services.embedded.journals import NODE, command, node, record, state_of
 
 UID = "0a1b2c3d-0000-4000-8000-000000000000"
@@ -64,6 +65,23 @@ def test_a_local_instance_whose_directory_is_gone_has_ended(
         (tmp_path / name).mkdir()
 
     assert len(back(tmp_path, instance(name, provider))) == comes_back
+
+
+def test_what_ended_with_the_system_is_metered_to_its_end(tmp_path: Path) -> None:
+    """Its provisioner had stopped before it; the launcher wrote down when it ended them all."""
+    (tmp_path / "ended.json").write_text(json.dumps({"at": after(3600.5).isoformat()}))
+    known = an_instance(a_node(), instance_type="small", created_at=NOON)
+    handle = {"provider": "local", "installation": "i", "host": "h", "boot": "b"}
+    body = {**json.loads(known.model_dump_json()), "handle": handle}
+    later = {**body, "created_at": after(3601).isoformat()}
+    name = known.instance
+
+    found = back(tmp_path / "instances", record(Topic.INSTANCES, name, body))
+
+    told = [(one.topic, json.loads(one.value or b"")["seconds"], one.partition) for one in found]
+    place = partition_of(NODE, 4)
+    assert told == [(Topic.USAGE.value, 3600.0, place), (Topic.USAGE.value, 0.5, place)]
+    assert back(tmp_path / "instances", record(Topic.INSTANCES, name, later)) == []
 
 
 @pytest.mark.parametrize("partitions", [1, 4, 7])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.provisioner.local_scene import Scene
 from tests.services.provisioner.scenes import Outside, living_in
 
 
@@ -24,6 +25,13 @@ def data() -> Iterator[Path]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     shutil.rmtree(path)
+
+
+@pytest.fixture
+async def scene(data: Path) -> AsyncIterator[Scene]:
+    made = Scene(data)
+    yield made
+    await made.provider.close()
 
 
 @pytest.fixture

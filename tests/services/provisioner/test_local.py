@@ -5,54 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cellnode.launcher.leftovers import end_instances
-from schemas.instances import Exit, Instance
-from services.chassis.clock import SYSTEM_CLOCK
-from services.provisioner.providers import Drain, ForeignHost, NoCapacity, Order, Vm
-from services.provisioner.providers.local import LocalProvider, LocalSettings
-from tests.builders import a_node, an_instance
+from services.provisioner.providers import Drain, ForeignHost, NoCapacity
+from tests.services.provisioner.local_scene import QUICK, Scene
 from tests.services.provisioner.scenes import (
     Until,
-    a_checkpoint,
-    began_at,
     environment_of,
     is_alive,
     is_listening,
     living_in,
 )
-
-QUICK = Drain(signal.SIGINT, 2.0)
-
-
-class Scene:
-    """A provider, and what it told of exits."""
-
-    def __init__(self, data: Path, **changes: Any) -> None:
-        given = {"data": data, "store": data / "store", "instances_max": 8, **changes}
-        self.data = data
-        self.spec = a_node(checkpoint=a_checkpoint(data), cell="y = x * factor").spec
-        self.provider = LocalProvider(LocalSettings(**given), SYSTEM_CLOCK)
-        self.exits: dict[str, Exit] = {}
-        self.provider.on_exit = self.exits.__setitem__
-
-    async def made(self, n: int = 1) -> tuple[Instance, Vm]:
-        node = a_node().model_copy(update={"spec": self.spec})
-        instance = an_instance(node, n)
-        vm = await self.provider.create(Order(instance.instance, node.place, node.spec))
-        return instance.model_copy(update={"handle": vm.handle, "endpoint": vm.endpoint}), vm
-
-
-@pytest.fixture
-async def scene(data: Path) -> AsyncIterator[Scene]:
-    made = Scene(data)
-    yield made
-    await made.provider.close()
 
 
 async def answers(endpoint: str) -> bytes:
@@ -113,76 +79,6 @@ async def test_removing_leaves_no_process_file_or_zombie(scene: Scene, until: Un
     assert list((scene.data / "instances").iterdir()) == []
     await until(lambda: not Path(f"/proc/{keeper}").exists())
     assert scene.exits == {}
-
-
-async def test_a_lifetime_is_told_alike_until_it_is_removed(scene: Scene) -> None:
-    instance, vm = await scene.made()
-    before = SYSTEM_CLOCK.now()
-    first = await scene.provider.stop(instance.instance, vm.handle, QUICK)
-    again = await Scene(scene.data).provider.stop(instance.instance, vm.handle, QUICK)
-
-    assert first is not None
-    assert first == again
-    assert first.created_at == vm.created_at
-    assert before <= first.exit.at <= SYSTEM_CLOCK.now()
-    await scene.provider.remove(instance.instance, vm.handle, QUICK)
-    assert await scene.provider.stop(instance.instance, vm.handle, QUICK) is None
-
-
-async def test_a_vm_that_nobody_recorded_has_its_true_beginning(scene: Scene) -> None:
-    _, vm = await scene.made()
-
-    assert abs((vm.created_at - began_at(vm.handle.pid)).total_seconds()) < 0.2
-    await asyncio.sleep(0.3)
-    _, found = await Scene(scene.data).made()
-    assert found.created_at == vm.created_at
-
-
-async def test_who_lives_is_asked_of_the_kernel(scene: Scene, until: Until) -> None:
-    instance, vm = await scene.made()
-    stranger = instance.model_copy(update={"handle": None})
-    assert await scene.provider.living([instance]) == {instance.instance}
-    assert await scene.provider.living([stranger]) == set()
-
-    os.kill(vm.handle.pid, signal.SIGKILL)
-    await until(lambda: not is_alive(vm.handle.pid))
-
-    assert await Scene(scene.data).provider.living([instance]) == set()
-
-
-async def test_who_was_killed_with_its_keeper_ended_when_it_was_last_seen(scene: Scene) -> None:
-    """While nobody watched: then an hour later is not the end."""
-    instance, vm = await scene.made()
-    await scene.provider.living([instance])
-    seen_at = SYSTEM_CLOCK.now()
-    await scene.provider.close()
-    os.killpg(os.getpgid(vm.handle.pid), signal.SIGKILL)
-    await asyncio.sleep(0.5)
-
-    exit = await Scene(scene.data).provider.adopt(instance)
-
-    assert exit is not None
-    assert abs((exit.at - seen_at).total_seconds()) < 0.3
-
-
-async def test_who_left_no_trace_ended_with_all_others_or_when_it_was_last_told_of(
-    scene: Scene,
-) -> None:
-    instance, vm = await scene.made()
-    known = instance.model_copy(update={"created_at": vm.created_at})
-    await scene.provider.close()
-    end_instances(scene.data / "instances")
-    ended_at = SYSTEM_CLOCK.now()
-    await asyncio.sleep(0.5)
-
-    exit = await Scene(scene.data).provider.adopt(known)
-    assert exit is not None
-    assert abs((exit.at - ended_at).total_seconds()) < 0.3
-
-    (scene.data / "ended.json").unlink()
-    exit = await Scene(scene.data).provider.adopt(known)
-    assert exit is not None
-    assert exit.at == vm.created_at
 
 
 async def test_an_agent_that_stands_still_is_killed_after_the_drain(scene: Scene) -> None:
