@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import chaos_commands, chaos_kafka_away, chaos_takeover
+from benchmarks import chaos_commands, chaos_gateways, chaos_kafka_away, chaos_takeover
 from benchmarks.parts import Part, measured
 from benchmarks.rows import finish
 
@@ -16,6 +16,7 @@ PARTS = {
     "commands": Part(chaos_commands.rows, 720),
     "takeover": Part(chaos_takeover.rows, 240),
     "kafka_away": Part(chaos_kafka_away.rows, 180),
+    "gateways": Part(chaos_gateways.rows, 420),
 }
 
 

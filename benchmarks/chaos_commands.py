@@ -84,6 +84,7 @@ class Books:
     def __init__(self, system: ChaosSystem, reader: Reader, outside: Outside) -> None:
         self._system, self._reader, self._outside = system, reader, outside
         self._asked = {name_of(one.body): one for one in outside.acknowledged}
+        self._judged: tuple[int, Oracle] | None = None
 
     def settle(self) -> bool:
         """Until nothing is missing any more, or for as long as that may take."""
@@ -136,7 +137,7 @@ class Books:
             bodies = [self._asked[name].body for name in unanswered[:SHOWN_MAX]]
             _say(f"{len(unanswered)} without an outcome, as {bodies}")
             return list(unanswered)
-        oracle, nodes, instances = self._oracle(told), self._folded("nodes"), None
+        oracle, nodes = self._oracle(told), self._folded("nodes")
         instances = self._folded("instances")
         present = self._system.fleet.present()
         held = wanted(nodes, self._folded("statuses"))
@@ -181,9 +182,14 @@ class Books:
         return said_by_name(self._reader.of("cellnode.outcomes"))
 
     def _oracle(self, told: dict[Name, set[Said]]) -> Oracle:
-        oracle = Oracle(told)
-        oracle.read(self._reader.of("cellnode.commands"))
-        return oracle
+        """Made anew only when something was said or asked since."""
+        topics = ("cellnode.commands", "cellnode.outcomes")
+        count = sum(len(records) for topic in topics for records in self._reader.of(topic))
+        if self._judged is None or self._judged[0] != count:
+            oracle = Oracle(told)
+            oracle.read(self._reader.of("cellnode.commands"))
+            self._judged = (count, oracle)
+        return self._judged[1]
 
     def _unanswered(self, told: Mapping[Name, object]) -> list[Name]:
         return [name for name in self._asked if name not in told]
