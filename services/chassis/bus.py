@@ -21,7 +21,7 @@ from schemas.topics import Topic
 from services.chassis.bus_letters import letters, reason_of
 from services.chassis.bus_ownership import Gate, Ownership
 from services.chassis.bus_permission import Permission
-from services.chassis.bus_policy import Delivery
+from services.chassis.bus_policy import Delivery, Proof
 from services.chassis.bus_producer import Line
 from services.chassis.bus_progress import watch_progress
 from services.chassis.bus_records import (
@@ -52,12 +52,21 @@ class Consumers:
     """The handler of one topic for one group; its assignment is the ownership of partitions.
 
     Without a handler the group is joined for the ownership alone, and records are passed over.
+    With `proven` records at hand are committed together, once it has returned for the partition.
     """
 
-    def __init__(self, topic: Topic, group: str, ownership: Ownership | None = None) -> None:
+    def __init__(
+        self,
+        topic: Topic,
+        group: str,
+        ownership: Ownership | None = None,
+        *,
+        proven: Proof | None = None,
+    ) -> None:
         self.topic = topic
         self.group = group
         self.ownership = ownership
+        self.proven = proven
         self.handler: Callable[..., Awaitable[None]] | None = None
         self.body: TypeAdapter[Any] | None = None
 
@@ -104,7 +113,7 @@ class Bus:
         """One subscriber of one topic, with the policy around decoding, validation and handler."""
         counted = self._process.bus_measures.rebalances.inc
         gate = Gate(consumers.ownership, self._process.stop, counted)
-        self._delivery.add(consumers.topic.value, gate)
+        self._delivery.add(consumers.topic.value, gate, consumers.proven)
         self._gates.append(gate)
         self._permission.ask(consumers.topic, consumers.group)
         subscriber = self._broker.subscriber(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -21,8 +22,10 @@ from services.chassis.settings import Settings
 from services.chassis.telemetry import bound, logger, span
 
 COMMIT_TIMEOUT_SECONDS = 5.0
+COMMITTED_TOGETHER_MAX = 50  # So many may be delivered again after a crash: they are known then.
 
 Call = Callable[[Any], Awaitable[Any]]
+Proof = Callable[[int], Awaitable[None]]  # Of what was written about a partition's records.
 
 log = logger("chassis.bus")
 
@@ -46,14 +49,18 @@ class Delivery:
         self._bury = bury
         self._forward = forward
         self._gates: dict[str, Gate] = {}
+        self._proofs: dict[str, Proof] = {}
+        self._uncommitted: dict[tuple[str, int], int] = {}
         self._measures = process.bus_measures
         self.has_failed = False
         self.waiting: dict[tuple[str, int], int] = {}  # Behind the last record, by partition.
 
-    def add(self, topic: str, gate: Gate) -> None:
+    def add(self, topic: str, gate: Gate, proven: Proof | None = None) -> None:
         if topic in self._gates:
             raise ValueError(f"{topic} is consumed in this process already")
         self._gates[topic] = gate
+        if proven is not None:
+            self._proofs[topic] = proven
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -112,7 +119,20 @@ class Delivery:
             await self._bury(raw, error, attempts)
             fate = "buried"
         self._measures.records.labels(raw.topic, fate).inc()
+        if (proven := self._proofs.get(raw.topic)) is not None:
+            if fate == "handled" and self._is_another_at_hand(raw):
+                return  # They are committed together.
+            clock = self._process.clock
+            await retry(partial(proven, raw.partition), self._settings.attempts_max, clock=clock)
         await self._commit(message, raw)
+
+    def _is_another_at_hand(self, raw: RawRecord) -> bool:
+        """Whether the proof and the commit of this record may be those of a later one."""
+        place = raw.topic, raw.partition
+        count = self._uncommitted.get(place, 0) + 1
+        is_last = not self.waiting.get(place) or count >= COMMITTED_TOGETHER_MAX
+        self._uncommitted[place] = 0 if is_last else count
+        return not is_last
 
     async def _forwarded(self, raw: RawRecord, body: Any) -> bool:
         """Whether the record went on to the partition where its place is decided about."""

@@ -118,6 +118,10 @@ class OwnedTables:
         """Write a tombstone; return once it was read back."""
         await self._of(self.partition_of(place)).delete(topic, key, read_back=read_back)
 
+    async def proven(self, topic: Topic, partition: int) -> None:
+        """Return once all writes to it are read back and have won, or raise NotOwner."""
+        await self._of(partition).proven(topic)
+
     async def republish(self, topic: Topic, partition: int) -> None:
         """Write the whole table anew, so that a reader from any later offset knows all of it."""
         await self._of(partition).republish(topic)

@@ -65,6 +65,7 @@ class OwnedPartition:
         self._owner_id = owner_id
         self._seq = 0
         self._written: dict[Topic, dict[str, _Written]] = {}
+        self._acknowledged: dict[Topic, int] = {}  # The largest offset of a write.
         self._marking: dict[Topic, asyncio.Lock] = {}
         self.number = number
         self.term = term
@@ -132,6 +133,11 @@ class OwnedPartition:
             else:
                 await self._again(topic, key)
 
+    async def proven(self, topic: Topic) -> None:
+        """Return once all that was written is read back and has won, or raise NotOwner."""
+        if (offset := self._acknowledged.get(topic)) is not None:
+            await self._read_back(topic, offset)
+
     def seen(self, topic: Topic, position: Position) -> None:
         """The fold has come this far: writes before it are not under way any more."""
         written = self._written.get(topic, {})
@@ -170,6 +176,7 @@ class OwnedPartition:
         is_seen = self._tables.position(topic, self.number).next_offset > written.offset
         if is_seen and under_way.get(fold_key) is written:
             del under_way[fold_key]
+        self._acknowledged[topic] = max(written.offset, self._acknowledged.get(topic, -1))
         if self.is_released:  # Perhaps taken over already, by this very process: it may have lost.
             raise NotOwner(f"partition {self.number} was released meanwhile")
         if read_back:

@@ -169,12 +169,15 @@ class Book:
         await self._owned.delete(Topic.NODES, place, place)
 
     async def put_outcome(self, outcome: Outcome) -> None:
-        """Returns once it was read back: only then may the command's offset be committed.
+        await self._owned.put(outcome, read_back=False)
 
-        Who takes over marks `outcomes` first, so an outcome that wins says that all that was
+    async def proven(self, partition: int) -> None:
+        """Return once the outcomes written so far have won: then their offsets may be committed.
+
+        Who takes over marks `outcomes` first, so an outcome that has won says that all that was
         written before it has won too.
         """
-        await self._owned.put(outcome)
+        await self._owned.proven(Topic.OUTCOMES, partition)
 
     async def put_wanted(self, instances: Sequence[Instance]) -> None:
         """Returns once all are written and read back: only then the provider may be called."""

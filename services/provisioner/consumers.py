@@ -36,7 +36,7 @@ log = logger("provisioner.commands")
 
 def provisioner_consumers(desk: CommandDesk, ownership: Ownership) -> Consumers:
     """The one subscription: its assignment is the ownership of partitions."""
-    consumers = Consumers(Topic.COMMANDS, GROUP, ownership)
+    consumers = Consumers(Topic.COMMANDS, GROUP, ownership, proven=desk.proven)
 
     @consumers.handle
     async def receive(command: CommandOrBody) -> None:
@@ -71,6 +71,10 @@ class CommandDesk:
             return
         if not await self._is_known(command, command.digest()):
             await self._tell(self._untold_of(command) or await self._decided(command))
+
+    async def proven(self, partition: int) -> None:
+        """Return once all that was told about its commands has won."""
+        await self._book.proven(partition)
 
     def _untold_of(self, command: AnyCommand) -> Outcome | None:
         """What was decided in a try before: it may lie on the bus though nobody told us so."""

@@ -246,3 +246,16 @@ async def test_a_write_that_ends_after_its_partition_was_released_is_no_success(
         one.owned.release([HOME])
         with pytest.raises(NotOwner):
             await writing
+
+
+async def test_what_was_written_after_a_larger_mark_is_never_proven(kafka: str) -> None:
+    """Who was paused while it took over may mark at any time; its group gave it nothing."""
+    async with owning(kafka) as first:
+        partition = first.owned._of(HOME)
+        await partition.put(node(1), read_back=False)
+        await partition.proven(NODES)
+        async with owning(kafka):
+            partition.is_released = False  # As if nobody had told it yet.
+            await partition.put(node(2), read_back=False)
+            with pytest.raises(NotOwner):
+                await partition.proven(NODES)

@@ -13,7 +13,6 @@ from schemas.instance_types import INSTANCE_TYPES
 from schemas.nodes import Node
 from services.chassis.clock import Clock
 from services.chassis.metrics import Metrics
-from services.provisioner.book import Book
 from services.provisioner.consumers import CommandDesk
 from services.provisioner.measures import Measures
 from tests.builders import a_command, a_deploy, a_node
@@ -79,30 +78,3 @@ async def test_a_command_that_has_changed_the_node_says_so_again_after_a_take_ov
 
     said = [(one.generation, one.changed) for one in book.told]
     assert said == [(2, True), (2, True)]
-
-
-class Owned:
-    """Remembers what was asked to be read back."""
-
-    partitions = frozenset({0})
-
-    def __init__(self) -> None:
-        self.read_back: list[bool] = []
-
-    async def put(self, record: Any, *, read_back: bool = True) -> Any:
-        self.read_back.append(read_back)
-        return record
-
-
-class NoTables:
-    def listen(self, listener: object) -> None: ...
-
-
-async def test_an_outcome_has_won_before_the_offset_of_its_command_is_committed() -> None:
-    owned: Any = Owned()
-    tables: Any = NoTables()
-    outcome: Any = object()
-
-    await Book(tables, owned, 6.0, Clock()).put_outcome(outcome)
-
-    assert owned.read_back == [True]
