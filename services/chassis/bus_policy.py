@@ -22,7 +22,7 @@ from services.chassis.settings import Settings
 from services.chassis.telemetry import bound, logger, span
 
 COMMIT_TIMEOUT_SECONDS = 5.0
-COMMITTED_TOGETHER_MAX = 50  # So many may be delivered again after a crash: they are known then.
+COMMITTED_TOGETHER_MAX = 10  # So many may be delivered again after a crash: they are known then.
 
 Call = Callable[[Any], Awaitable[Any]]
 Proof = Callable[[int], Awaitable[None]]  # Of what was written about a partition's records.
