@@ -44,9 +44,10 @@ class Losses:
         self._mended("rebuild", self._stage.start_health)
 
     def taken_over_again(self) -> None:
-        """By its successor, after a SIGTERM; Redis has what it had."""
+        """By its successor; what happened in between is in no Redis yet."""
         self._stage.health.stop()
-        self._mended("takeover", self._stage.start_health)
+        self._change()
+        self._mended("successor", self._stage.start_health)
 
     def flushed(self) -> None:
         self._mended("flush", lambda: self._ask("FLUSHALL"))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -207,8 +206,8 @@ class Tables(KnownTables):
                 return await self._begin_again([place])
             if applied.lost_key is not None:
                 reading.lost_keys.add(applied.lost_key)
-            at: Any = {"offset": raw.offset, "timestamp_ms": raw.timestamp_ms, "trace": raw.trace}
-            changes += [replace(change, **at) for change in applied.changes]
+            if reading.building is None or self._historians:
+                changes += _placed(applied.changes, raw)
         if (reading := self._readings.get(place)) is not None:
             self._folded(place, reading, changes)
 
@@ -264,6 +263,12 @@ class Tables(KnownTables):
     def _tell_progress(self) -> None:
         self._progress.set()
         self._progress = asyncio.Event()
+
+
+def _placed(changes: Iterable[Change], raw: RawRecord) -> Iterator[Change]:
+    """With where the record lies that did it."""
+    for one in changes:
+        yield Change(one.key, one.entry, raw.offset, raw.timestamp_ms, raw.trace)
 
 
 def _partition(place: Place) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -73,6 +74,7 @@ class Health:
         )
         self.measures.owned = self.ownership.partitions
         self.measures.contacts.set_function(lambda: len(self.watcher))
+        self.settled: Callable[[], object] = lambda: None  # After partitions have come or gone.
         self._redis = redis
         self._taken_over = process.readiness.require("partitions taken over")
         self._projected = process.readiness.require("projection written")
@@ -120,6 +122,7 @@ class Health:
         return Identity(self.owned.term(number), log_id)
 
     def _partitions_changed(self, count: int) -> None:
+        self.settled()
         self._taken_over.met(f"{count} partitions")
 
 
@@ -164,5 +167,6 @@ def _raise_file_limit() -> None:
 @asynccontextmanager
 async def wired(process: Process[HealthSettings]) -> AsyncIterator[None]:
     """As a process runs it, where nobody looks inside."""
-    async with health(process):
+    async with health(process) as service:
+        service.settled = gc.freeze  # Of tables: they stay, and no collection need look at them.
         yield
