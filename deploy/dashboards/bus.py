@@ -18,6 +18,7 @@ def dashboard() -> Dashboard:
             Row("Projection", _projection()),
             Row("Health", _health()),
             Row("Processes", _processes()),
+            Row("Annotations", [_annotations()]),
         ],
         variables=[data_source(), job()],
         annotations=[],
@@ -27,6 +28,7 @@ def dashboard() -> Dashboard:
 def _bus() -> list[Panel]:
     lag = by_service(f"sum by (topic) ({of('SERVICE_bus_lag_records')})")
     took = by_service(quantile(0.95, of("SERVICE_record_duration_seconds_bucket"), "topic"))
+    folded = by_service(quantile(0.95, of("SERVICE_fold_duration_seconds_bucket"), "topic"))
     fates = by_service(rate(of("SERVICE_records_total"), "topic, fate"))
     return [
         lines(
@@ -36,8 +38,10 @@ def _bus() -> list[Panel]:
         ),
         lines(
             "Processing time, p95",
-            "From a record read to its offset committed.",
+            "Of a handler, from a record read to its offset committed; of a table, for all that a "
+            "single read has brought.",
             Query(took, "{{service}} {{topic}}"),
+            Query(folded, "{{service}} {{topic}}, table"),
             unit="s",
             fill=0,
         ),
@@ -180,3 +184,17 @@ def _processes() -> list[Panel]:
             },
         ),
     ]
+
+
+def _annotations() -> Panel:
+    return lines(
+        "Changes told to Grafana",
+        "What became of each change of status; nothing where the annotations service does not run.",
+        Query(counted(of("annotations_changes_total"), "fate"), "{{fate}}"),
+        bars=True,
+        stacked=True,
+        calcs=("sum",),
+        placement="right",
+        interval=STEP,
+        width=24,
+    )

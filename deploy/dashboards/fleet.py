@@ -5,6 +5,7 @@ from __future__ import annotations
 from deploy.dashboards import calls, changes
 from deploy.dashboards.board import Dashboard, Row, data_source, job, linked, to_node, told
 from deploy.dashboards.panels import (
+    STEP,
     Panel,
     Query,
     alerts,
@@ -15,7 +16,7 @@ from deploy.dashboards.panels import (
     thresholds,
     timeline,
 )
-from deploy.dashboards.queries import numbered, of, rate
+from deploy.dashboards.queries import counted, numbered, of, rate
 from deploy.dashboards.words import OF_INSTANCES, OF_NODES, coloured, mapped
 
 FIRING = 'ALERTS{alertstate="firing", alertname=~"Cellnode.+"}'
@@ -32,14 +33,21 @@ def dashboard() -> Dashboard:
             Row("Nodes", [_nodes(), _troubled()]),
             Row("Changes", _changes()),
             Row("Calls", [*calls.red(), _busiest(), calls.load(), calls.refused()]),
+            Row("Use", [_metered(), _commands()]),
         ],
         variables=[data_source(), job()],
         annotations=[told("Changes of status", "cellnode", is_on=False)],
     )
 
 
+def _wanted() -> str:
+    """Of each node; a node that is stopped or leaving keeps its spec and wants none now."""
+    stopped = of("health_node_status", 'status=~"SUSPENDED|DELETING"')
+    return f"(max by (node) ({of('health_node_wanted_instances')}) unless on (node) {stopped})"
+
+
 def _now() -> list[Panel]:
-    healthy, wanted = of("health_node_healthy_instances"), of("health_node_wanted_instances")
+    healthy = of("health_node_healthy_instances")
     return [
         stat(
             "Nodes",
@@ -59,8 +67,8 @@ def _now() -> list[Panel]:
         ),
         stat(
             "Healthy of wanted",
-            "Healthy instances of all nodes, as a share of the wanted ones.",
-            Query(f"sum ({healthy}) / sum ({wanted})", "healthy"),
+            "Healthy instances as a share of the wanted ones; a stopped node wants none.",
+            Query(f"sum ({healthy}) / sum ({_wanted()})", "healthy"),
             unit="percentunit",
             defaults={"min": 0, "max": 1},
             limits=thresholds(("red", None), ("orange", 0.5), ("green", 1)),
@@ -83,7 +91,7 @@ def _nodes() -> Panel:
     """One row a node; the worst first."""
     shown = ("healthy", "wanted", "minimum")
     by_node = [f"max by (node) ({of(f'health_node_{name}_instances')})" for name in shown]
-    missing = f"clamp_min({by_node[1]} - on (node) {by_node[0]}, 0)"
+    missing = f"clamp_min({_wanted()} - on (node) {by_node[0]}, 0)"
     queries = [numbered("health_node_status", OF_NODES, "node"), *by_node, missing]
     return table(
         "Every node",
@@ -150,4 +158,28 @@ def _busiest() -> Panel:
         ),
         unit="reqps",
         defaults=linked(),
+    )
+
+
+def _metered() -> Panel:
+    return lines(
+        "Metered instances",
+        "Instance-seconds a second, as they are metered: how many instances cost something.",
+        Query(rate(of("provisioner_usage_seconds_total"), "instance_type"), "{{instance_type}}"),
+        stacked=True,
+        width=12,
+    )
+
+
+def _commands() -> Panel:
+    return lines(
+        "Commands decided",
+        "By kind and outcome: accepted, or why one was rejected.",
+        Query(counted(of("provisioner_commands_total"), "kind, outcome"), "{{kind}} {{outcome}}"),
+        bars=True,
+        stacked=True,
+        calcs=("sum",),
+        placement="right",
+        interval=STEP,
+        width=12,
     )

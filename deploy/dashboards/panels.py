@@ -113,7 +113,7 @@ def lines(title: str, description: str, *queries: Query, **more: Any) -> Panel:
         defaults["max"] = top
     if (limits := more.pop("limits", None)) is not None:
         defaults["thresholds"] = limits
-        custom["thresholdsStyle"] = {"mode": "dashed"}
+        custom["thresholdsStyle"] = {"mode": "line"}
     options = {
         "legend": legend(*more.pop("calcs", ()), placement=more.pop("placement", "bottom")),
         "tooltip": {"mode": "multi", "sort": "desc"},

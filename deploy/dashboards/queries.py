@@ -31,6 +31,11 @@ def rate(counter: str, by: str = "") -> str:
     return f"{how} (rate({counter}[$__rate_interval]))"
 
 
+def before(series: str) -> str:
+    """As it was a step ago; a scrape or two that failed are looked past."""
+    return f"last_over_time({series}[$__rate_interval] offset $__interval)"
+
+
 def counted(counter: str, by: str) -> str:
     """How often in each step, to the one.
 
@@ -38,9 +43,10 @@ def counted(counter: str, by: str) -> str:
     what it grew by; or all of it, if its process was looked at before and did not have it, or
     has started since. Summed over the steps of a panel, this is exactly what was counted.
     """
-    was_seen = f"up{{{JOB}}} offset $__interval == 1"
+    up = f"up{{{JOB}}}"
+    was_seen = f"max_over_time({up}[$__rate_interval] offset $__interval) == 1"
     is_new = f"process_start_time_seconds{{{JOB}}} > time() - $__interval_ms / 1000"
-    grown = f"{counter} - {counter} offset $__interval >= 0"
+    grown = f"{counter} - {before(counter)} >= 0"
     first = f"{counter} and on (job, instance) ({was_seen} or {is_new})"
     return f"sum by ({by}) (({grown}) or ({first}))"
 
@@ -52,8 +58,8 @@ def counted_in_all(counter: str, by: str) -> str:
 
 def last_changed(counter: str, by: str) -> str:
     """When it last grew, in the milliseconds that Grafana's dates are made of."""
-    grew = f"{counter} - {counter} offset $__interval > 0"
-    is_new = f"{counter} unless {counter} offset $__interval"
+    grew = f"{counter} - {before(counter)} > 0"
+    is_new = f"{counter} unless {before(counter)}"
     moment = f"timestamp({counter}) and (({grew}) or ({is_new}))"
     return f"1000 * max by ({by}) (max_over_time(({moment})[$__range:$__interval]))"
 

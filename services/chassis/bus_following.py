@@ -24,6 +24,7 @@ from services.chassis.telemetry import logger
 WAIT_MS_MAX = 7 * 24 * 3600 * 1000  # Then the group takes us for dead.
 TRY_AGAIN_SECONDS = 1.0
 STOP_TIMEOUT_SECONDS = 5.0
+REVOKE_SECONDS = 2.0  # What is under way is better known to be done than cut off.
 
 Act = Callable[[RawRecord], Awaitable[None]]
 
@@ -34,7 +35,8 @@ class Following(ConsumerRebalanceListener):  # type: ignore[misc]
     """Calls `act` for one record at a time, in order; commits when it has returned.
 
     `begun` is called whenever partitions are assigned: others may have acted meanwhile. When
-    partitions are taken away, `act` is cancelled, and who is next begins at the same record.
+    partitions are taken away, `act` may finish a request, then it is cancelled; who is next begins
+    at the same record.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class Following(ConsumerRebalanceListener):  # type: ignore[misc]
         self._joined = process.readiness.require("bus")
         self._consumer: Any = None
         self._running: list[asyncio.Task[Any]] = []
-        self._acting: asyncio.Future[None] | None = None
+        self._acting: asyncio.Task[None] | None = None
         self._rounds = 0
 
     async def __aenter__(self) -> Self:
@@ -83,8 +85,8 @@ class Following(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: set[Any]) -> None:
         self._rounds += 1
         if self._acting is not None and not self._acting.done():
-            self._acting.cancel()
-            await asyncio.wait({self._acting})
+            await asyncio.wait({self._acting}, timeout=REVOKE_SECONDS)
+            await ended([self._acting])
 
     async def _run(self) -> None:
         """Until cancelled; Kafka may come and go."""
@@ -129,7 +131,7 @@ class Following(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _take(self, raw: RawRecord) -> None:
         """Act and commit, or neither if the partition is taken away meanwhile."""
         this_round = self._rounds
-        self._acting = asyncio.ensure_future(self._act(raw))
+        self._acting = asyncio.create_task(self._acted(raw), name="bus.act")
         try:
             await asyncio.wait({self._acting})
         finally:
@@ -143,3 +145,6 @@ class Following(ConsumerRebalanceListener):  # type: ignore[misc]
             await asyncio.wait_for(self._consumer.commit(offsets), STOP_TIMEOUT_SECONDS)
         except (KafkaError, asyncio.TimeoutError) as error:
             log.warning("not committed, may be delivered again", error=repr(error))
+
+    async def _acted(self, raw: RawRecord) -> None:
+        await self._act(raw)

@@ -33,7 +33,8 @@ class Asked:
     unit: str
     expr: str
     is_instant: bool
-    step: str  # The least one; empty for the data source's own.
+    legend: str
+    columns: tuple[str, ...]  # The labels that a table shows.
 
     def __str__(self) -> str:
         return f"{self.dashboard} / {self.panel}: {self.expr}"
@@ -58,8 +59,16 @@ def asked(dashboard: Json) -> Iterator[Asked]:
                 unit,
                 target["expr"],
                 target["instant"],
-                panel.get("interval", ""),
+                target["legendFormat"],
+                shown(panel),
             )
+
+
+def shown(panel: Json) -> tuple[str, ...]:
+    """The labels that are columns; `Value` and its kin are numbers."""
+    steps = [one for one in panel.get("transformations", []) if one["id"] == "organize"]
+    names = [name for one in steps for name in one["options"]["renameByName"]]
+    return tuple(name for name in names if not name.startswith("Value"))
 
 
 def variables(dashboard: Json) -> dict[str, Json]:

@@ -1,6 +1,7 @@
 """Dashboards are what their code says, and what Grafana 9.3 and later can read."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -12,8 +13,13 @@ import pytest
 from deploy.dashboards.generate import FOLDER, files
 from deploy.dashboards.panels import COLUMNS
 from deploy.dashboards.words import COLOURS, NUMBERS
+from docs.metrics_page import OF_SERVICES
+from docs.metrics_page import families as families_of
 from schemas.statuses import InstanceStatus, NodeStatus
+from services.chassis.bus_measures import BusMeasures
+from services.chassis.measures import ProcessMeasures
 from tests.deploy.panels import BUILT_IN, Json, asked, filled, loaded, panels, used, variables
+from tests.sources import ROOT
 
 CORE = {"alertlist", "heatmap", "row", "stat", "state-timeline", "table", "text", "timeseries"}
 SOURCES = ("${datasource}", "-- Grafana --")
@@ -23,6 +29,20 @@ VALUES = {"__interval": "15s", "__interval_ms": "15000", "__rate_interval": "1m"
           "__range_s": "3600", "node": "default/n", "job": ".*"}  # fmt: skip
 DASHBOARDS = loaded()
 each = pytest.mark.parametrize("board", DASHBOARDS.values(), ids=list(DASHBOARDS))
+
+
+def families() -> tuple[set[str], set[str]]:
+    """All that the services make: names as they stand in queries, and labels."""
+    everywhere = (ProcessMeasures, BusMeasures)
+    found = [
+        family
+        for service, own in OF_SERVICES.items()
+        for made in (*everywhere, own)
+        for family in families_of(service, made)
+    ]
+    names = {one.name for one in found if one.kind != "histogram"}
+    buckets = {f"{one.name}_bucket" for one in found if one.kind == "histogram"}
+    return names | buckets, {label for one in found for label in one.labels}
 
 
 def squares(panel: Json) -> Iterator[tuple[int, int]]:
@@ -128,6 +148,18 @@ def test_every_link_between_dashboards_leads_to_one() -> None:
 
     assert targets
     assert targets <= set(DASHBOARDS)
+
+
+def test_every_metric_that_is_asked_for_is_one_and_has_the_labels() -> None:
+    made, labels = families()
+    exprs = [one.expr for board in DASHBOARDS.values() for one in asked(board)]
+    texts = [*exprs, (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text()]
+    named = {name for text in texts for name in re.findall(r"\bcellnode_[a-z_]+[a-z]\b", text)}
+    grouped = {name for text in texts for part in re.findall(r"(?:by|on) \(([a-z_, ]+)\)", text)
+               for name in part.split(", ")}  # fmt: skip
+
+    assert named - made == set()
+    assert grouped - labels - {"job", "instance", "service", "le", "class"} == set()
 
 
 def test_prometheus_understands_every_query(tmp_path: Path) -> None:

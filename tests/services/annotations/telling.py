@@ -42,6 +42,7 @@ class Instance:
 
     kafka: str
     n: int = 1
+    node: str = "digits"
     term: int = 1
     history: tuple[Transition, ...] = ()
     at: datetime = field(default_factory=SYSTEM_CLOCK.now)
@@ -49,7 +50,7 @@ class Instance:
 
     @property
     def name(self) -> str:
-        return a_node("digits").instance_id(self.n)
+        return a_node(self.node).instance_id(self.n)
 
     def moves(self, status: InstanceStatus, reason: Reason) -> None:
         """Nothing is published of it yet."""
@@ -58,7 +59,7 @@ class Instance:
         self.history = remember(self.history, step)
 
     def event(self, **changes: Any) -> InstanceStatusChanged:
-        node, last = a_node("digits"), self.history[-1]
+        node, last = a_node(self.node), self.history[-1]
         self.seq += 1
         told: dict[str, Any] = {
             "id": SYSTEM_CLOCK.uuid(), "project": node.project, "node": node.node, "at": last.at,
