@@ -28,10 +28,9 @@ class Family:
 def samples_of(family: Family, samples: Iterable[Sample]) -> Iterator[str]:
     """The lines of a counter or gauge."""
     yield from family.head()
-    name = family.name
+    line = f"{family.name}{_braced(_pairs(family))} %s"
     for values, number in samples:
-        pairs = labelled(family.labels, values)
-        yield f"{name}{{{pairs}}} {number}" if pairs else f"{name} {number}"
+        yield line % (*map(escaped, values), number)
 
 
 def histogram(
@@ -39,23 +38,26 @@ def histogram(
 ) -> Iterator[str]:
     """The lines of a histogram; the last of the counts is of what lies above every bound."""
     yield from family.head()
-    name = family.name
+    name, pairs = family.name, _pairs(family)
     edges = [f'le="{float(bound)}"' for bound in bounds] + ['le="+Inf"']
+    buckets = [f"{name}_bucket{_braced([*pairs, edge])} %s" for edge in edges]
+    total_lines = [f"{name}_{what}{_braced(pairs)} %s" for what in ("sum", "count")]
+    lines = "\n".join([*buckets, *total_lines])
     for values, counts, total_seconds in observed:
-        pairs = labelled(family.labels, values)
-        before, only = (f"{pairs},", f"{{{pairs}}}") if pairs else ("", "")
-        total = 0
-        for edge, count in zip(edges, counts, strict=True):
+        labels, numbers, total = tuple(map(escaped, values)), list[object](), 0
+        for count in counts:
             total += count
-            yield f"{name}_bucket{{{before}{edge}}} {total}"
-        yield f"{name}_sum{only} {total_seconds}"
-        yield f"{name}_count{only} {total}"
+            numbers += (*labels, total)
+        yield lines % (*numbers, *labels, total_seconds, *labels, total)
 
 
-def labelled(names: Sequence[str], values: Sequence[str]) -> str:
-    """As they stand between the braces."""
-    pairs = zip(names, values, strict=True)
-    return ",".join([f'{name}="{escaped(value)}"' for name, value in pairs])
+def _pairs(family: Family) -> list[str]:
+    """Its labels, with a place for the value of each."""
+    return [f'{name}="%s"' for name in family.labels]
+
+
+def _braced(pairs: Sequence[str]) -> str:
+    return f"{{{','.join(pairs)}}}" if pairs else ""
 
 
 @lru_cache(maxsize=ESCAPED_MAX)

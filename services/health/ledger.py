@@ -41,21 +41,23 @@ class Ledger:
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
-        self._known: dict[str, Event] = {}
+        self.nodes: dict[str, NodeStatusChanged] = {}
+        self.instances: dict[str, InstanceStatusChanged] = {}
         self.changes: dict[str, Counter[tuple[str, str, str]]] = {}  # Of nodes: from, to, reason.
 
     def resume(self, published: Iterable[Event]) -> None:
         """What former owners have published was counted by them."""
-        self._known = {event.key: event for event in published}
+        for event in published:
+            self._note(event)
 
     def told(self, event: Event) -> None:
-        known = self._known.get(event.key)
-        self._known[event.key] = event
+        known = self.nodes.get(event.key) or self.instances.get(event.key)
+        self._note(event)
         for change in changes(known, event):
             self._count(event.place, change)
 
     def gone(self, key: str, now: datetime) -> None:
-        event = self._known.pop(key, None)
+        event = self.nodes.pop(key, None) or self.instances.pop(key, None)
         if event is None:
             return  # Buried again.
         lasted = _seconds(event.since, now)
@@ -64,11 +66,11 @@ class Ledger:
         if isinstance(event, NodeStatusChanged):
             self.changes.pop(event.place, None)
 
-    def nodes(self) -> list[NodeStatusChanged]:
-        return [event for event in self._known.values() if isinstance(event, NodeStatusChanged)]
-
-    def instances(self) -> list[InstanceStatusChanged]:
-        return [event for event in self._known.values() if isinstance(event, InstanceStatusChanged)]
+    def _note(self, event: Event) -> None:
+        if isinstance(event, NodeStatusChanged):
+            self.nodes[event.key] = event
+        else:
+            self.instances[event.key] = event
 
     def _count(self, place: str, change: Change) -> None:
         self._counts.changed(change)

@@ -177,7 +177,7 @@ class Measures:
 
     def _nodes(self) -> Iterator[Sample]:
         for one in self.owned.values():
-            for event in one.ledger.nodes():
+            for event in one.ledger.nodes.values():
                 yield (event.place, event.status.value), 1
 
     def _changes_of_nodes(self) -> Iterator[Sample]:
@@ -189,23 +189,23 @@ class Measures:
     def _of_nodes(self, field: str) -> Callable[[], Iterator[Sample]]:
         def read() -> Iterator[Sample]:
             for one in self.owned.values():
-                for event in one.ledger.nodes():
+                for event in one.ledger.nodes.values():
                     yield (event.place,), getattr(event, field)
 
         return read
 
     def _instances(self) -> Iterator[Sample]:
         for one in self.owned.values():
-            for event in one.ledger.instances():
+            for event in one.ledger.instances.values():
                 yield (event.place, event.instance, event.status.value), 1
 
     def _count_nodes(self) -> Iterator[Sample]:
-        events = (event for one in self.owned.values() for event in one.ledger.nodes())
+        events = (event for one in self.owned.values() for event in one.ledger.nodes.values())
         counts = Counter(event.status for event in events)
         return (((status.value,), counts[status]) for status in NodeStatus)
 
     def _count_instances(self) -> Iterator[Sample]:
-        events = (event for one in self.owned.values() for event in one.ledger.instances())
+        events = (event for one in self.owned.values() for event in one.ledger.instances.values())
         counts = Counter(event.status for event in events)
         return (((status.value,), counts[status]) for status in InstanceStatus)
 

@@ -192,13 +192,16 @@ class System:
 
     def phase(self, instance: str) -> dict[str, Any]:
         """What the agent of the instance says of itself."""
+        return dict(json.loads(self.agent_says(instance, "/phase")))
+
+    def agent_says(self, instance: str, path: str) -> str:
         settings = json.loads((self.data / "instances" / instance / "instance.json").read_bytes())
         connection = http.client.HTTPConnection("instance", timeout=5)
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.connect(settings["socket"])
         try:
-            connection.request("GET", "/phase")
-            return dict(json.loads(connection.getresponse().read()))
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
         finally:
             connection.close()
 
