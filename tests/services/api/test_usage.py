@@ -15,7 +15,7 @@ from services.chassis.clock import SYSTEM_CLOCK
 from tests.services.api.world import Reply, World, api, eventually
 from tests.services.provisioner.scenes import Outside
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.full]
 
 THIS_HOUR = hour_of(SYSTEM_CLOCK.now())
 UID = "3fa9c1d2-0000-4000-8000-000000000001"

@@ -16,7 +16,7 @@ from services.api.usage_ledger import DETAIL_HOURS, SUMMED_HOURS, Kind, Ledger, 
 from tests.builders import NOON, a_node, after, an_instance
 
 KIND = Kind("default", "digits", "small")
-DAYS_MAX = 25  # Within what is kept of single instances.
+HOURS_MAX = 12
 
 
 def a_mark(n: int = 1, hour: int = 0, seconds: float = 1.0, **changes: Any) -> UsageMark:
@@ -56,8 +56,8 @@ def test_the_larger_of_two_words_on_an_hour_counts() -> None:
 
 
 @given(
-    st.lists(st.floats(0, DAYS_MAX * 86_400), min_size=1, max_size=5),
-    st.floats(0, DAYS_MAX * 86_400),
+    st.lists(st.floats(0, HOURS_MAX * 3_600), min_size=1, max_size=5),
+    st.floats(0, HOURS_MAX * 3_600),
     st.randoms(use_true_random=False),
 )
 def test_any_order_and_any_repeats_give_one_sum(

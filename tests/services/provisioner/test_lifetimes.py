@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 
+import pytest
+
 from cellnode.launcher.leftovers import end_instances
 from services.chassis.clock import SYSTEM_CLOCK
 from tests.services.provisioner.local_scene import QUICK, Scene
@@ -47,6 +49,7 @@ async def test_who_lives_is_asked_of_the_kernel(scene: Scene, until: Until) -> N
     assert await Scene(scene.data).provider.living([instance]) == set()
 
 
+@pytest.mark.full
 async def test_who_was_killed_with_its_keeper_ended_when_it_was_last_seen(scene: Scene) -> None:
     """While nobody watched: then an hour later is not the end."""
     instance, vm = await scene.made()
@@ -62,6 +65,7 @@ async def test_who_was_killed_with_its_keeper_ended_when_it_was_last_seen(scene:
     assert abs((exit.at - seen_at).total_seconds()) < 0.3
 
 
+@pytest.mark.full
 async def test_who_left_no_trace_ended_with_all_others_or_when_it_was_last_told_of(
     scene: Scene,
 ) -> None:

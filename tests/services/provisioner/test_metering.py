@@ -56,6 +56,7 @@ async def made(outside: Outside, until: Until, data: Path, want: int = 1) -> lis
     return outside.instances("InstanceCreated")
 
 
+@pytest.mark.full
 async def test_what_is_deleted_is_metered_up_to_its_end_and_before_its_tombstone(
     kafka: str, data: Path, outside: Outside, until: Until
 ) -> None:
