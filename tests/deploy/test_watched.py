@@ -1,6 +1,7 @@
 """Every panel shows what there was, as a real Prometheus scraped it from the real services."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -8,9 +9,10 @@ import pytest
 from tests.deploy import watched
 from tests.deploy.panels import Asked, asked, filled, loaded, variables
 from tests.deploy.prometheus import STEP_SECONDS, Prometheus, Series, scraping
-from tests.deploy.watched import Day
+from tests.deploy.watched import Change, Day
 from tests.e2e.bus import Follower
 from tests.e2e.system import System
+from tests.e2e.waiting import until
 from tests.e2e.world import World
 from tests.services.annotations.store import TOKEN
 
@@ -20,6 +22,7 @@ ASKED = [one for board in DASHBOARDS.values() for one in asked(board)]
 # (dashboard, panel): why it shows nothing on this day.
 EMPTY: dict[tuple[str, str], str] = {}
 LEGEND = re.compile(r"{{(\w+)}}")
+CHANGES = "cellnode_health_status_changes_total"
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +100,61 @@ def test_every_rule_is_evaluated_and_a_dead_letter_is_told(day: Day) -> None:
     assert len(health) >= 11
     assert set(health.values()) == {"ok"}
     assert day.prometheus.number('ALERTS{alertname="CellnodeDeadLetters"}') == 1
+
+
+def counted(day: Day) -> Counter[tuple[str, str]]:
+    """What the bars of the status timeline add up to, by kind and status entered."""
+    found: Counter[tuple[str, str]] = Counter()
+    for one in ASKED:
+        if one.dashboard == "cellnode-statuses" and one.panel.startswith("Statuses that"):
+            kind = "instance" if 'kind="instance"' in one.expr else "node"
+            for series in answer(day, one):
+                number = sum(value for _, value in series.samples)
+                found[kind, series.labels["to"]] += round(number)
+    return +found
+
+
+@pytest.fixture(scope="module")
+def happened(day: Day) -> Counter[Change]:
+    """All that an outside consumer has heard of, when everything is deleted: the last tests."""
+    watched.buried(day)
+    return watched.changes(day.world.statuses)
+
+
+def test_the_bars_add_up_to_what_an_outside_consumer_has_heard(
+    day: Day, happened: Counter[Change]
+) -> None:
+    entered: Counter[tuple[str, str]] = Counter()
+    for (kind, _, to, _), number in happened.items():
+        entered[kind, to] += number
+
+    assert sum(happened.values()) > 30
+    assert counted(day) == entered
+
+
+def test_every_change_has_its_increment_by_from_to_and_reason(
+    day: Day, happened: Counter[Change]
+) -> None:
+    scraped = {
+        tuple(series.labels[name] for name in ("kind", "from", "to", "reason")): value
+        for series in day.prometheus.now(CHANGES)
+        for _, value in series.samples
+        if value
+    }
+
+    assert scraped == dict(happened)
+
+
+def test_every_change_stands_in_grafana_once(day: Day, happened: Counter[Change]) -> None:
+    told = sum(number for change, number in happened.items() if change[2] != "gone")
+    until("all of it stands there", lambda: len(day.grafana.told) >= told, seconds=20)
+    ids = {tag for one in day.grafana.told for tag in one["tags"] if tag.startswith("change:")}
+
+    assert len(day.grafana.told) == told == len(ids)
+    assert any("LOAD_FAILED" in one["tags"] for one in day.grafana.told)
+
+
+@pytest.mark.usefixtures("happened")
+def test_no_series_outlives_its_node_or_instance(day: Day) -> None:
+    for metric in ("node_status", "instance_status", "node_status_changes_total"):
+        assert day.prometheus.now(f"cellnode_health_{metric}") == []
