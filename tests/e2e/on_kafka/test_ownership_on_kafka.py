@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.bus import a_command
+from tests.e2e.bus import Seen, a_command
 from tests.e2e.on_kafka.ground import Ground, several
 from tests.e2e.on_kafka.services import SESSION_SECONDS, TAKEN_OVER_SECONDS_MAX, until_settled
 from tests.e2e.waiting import stays, until
@@ -137,4 +137,53 @@ def test_an_owner_that_goes_in_order_is_followed_at_once(ground: Ground) -> None
 
     assert time.monotonic() - stopped < SESSION_SECONDS
     assert set(before) < set(ground.only(node, 2))
+    ground.delete(node)
+
+
+def test_a_killed_health_is_followed_and_what_died_meanwhile_is_said(ground: Ground) -> None:
+    deployment = ground.deployment(want=2)
+    node = deployment["node"]
+    ground.publish(deployment)
+    killed = ground.only(node, 2)[0]
+
+    begun = time.monotonic()
+    ground.services.owner(f"default/{node}", "health").kill()
+    ground.services.kill_instance(killed)
+    told = until("it is said", lambda: later(ground, killed, begun), seconds=30)
+
+    assert told.at - begun < TAKEN_OVER_SECONDS_MAX
+    assert told.status != "HEALTHY", "the provisioner may have replaced it already"
+    assert killed not in ground.only(node, 2)
+    assert ground.illegal_moves() == []
+    ground.delete(node)
+
+
+def later(ground: Ground, key: str, moment: float) -> Seen | None:
+    """What was said first of the key after a moment."""
+    fitting = (one for one in ground.topics["statuses"].seen(key) if one.at > moment)
+    return next(fitting, None)
+
+
+def test_a_health_that_was_paused_says_nothing_false_when_it_goes_on(ground: Ground) -> None:
+    deployment = ground.deployment(want=2)
+    node, place = deployment["node"], f"default/{deployment['node']}"
+    ground.publish(deployment)
+    old = set(ground.only(node, 2))
+    zombie = ground.services.owner(place, "health")
+
+    zombie.pause()
+    until(
+        "another owns it", lambda: ground.services.owner(place, "health") is not zombie, seconds=20
+    )
+    ground.publish(a_command("RecreateNode", node))
+    statuses = ground.topics["statuses"]
+    until("the old ones are gone", lambda: not old & set(statuses.instances(node)), seconds=40)
+    ground.only(node, 2)
+    seen = len(statuses.seen(place))
+    zombie.resume()
+    time.sleep(SESSION_SECONDS)
+
+    said = statuses.seen(place)[seen:]
+    assert {one.status for one in said} <= {"HEALTHY"}
+    assert ground.illegal_moves() == []
     ground.delete(node)
