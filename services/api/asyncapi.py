@@ -139,7 +139,7 @@ def _server(servers: Json) -> Json:
 
 def _channel(made: Json, declared: TopicDeclaration, kinds: list[str]) -> Json:
     retention = {} if declared.is_compacted else {"retention.ms": declared.retention_ms}
-    policy = ["compact" if declared.is_compacted else "delete"]
+    policy = declared.config()["cleanup.policy"].split(",")
     return {
         **made,
         "servers": [{"$ref": "#/servers/kafka"}],

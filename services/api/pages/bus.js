@@ -101,9 +101,11 @@ function messageOf(topic, name, reference) {
 }
 
 function kept(configuration) {
-  if (configuration["cleanup.policy"].includes("compact")) return "the last record of each key";
+  const isThinned = configuration["cleanup.policy"].includes("compact");
   const days = configuration["retention.ms"] / DAY_MS;
-  return days >= 1 ? `${days} days` : `${Math.round(days * 24 * 60)} minutes`;
+  const time = days >= 1 ? `${days} days` : `${Math.round(days * 24 * 60)} minutes`;
+  const parts = [...(isThinned ? ["the last record of each key"] : []), ...(days ? [time] : [])];
+  return parts.join(", ");
 }
 
 function topicOf(topic, channel, action) {
