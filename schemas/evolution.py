@@ -210,19 +210,13 @@ def _with_way_here(observed: Observed, step: Step) -> dict[str, str]:
 def _steps_of_fact(fact: Instance) -> Iterator[Step]:
     if fact.created_at is not None:
         yield Step(InstanceStatus.CREATED, Reason.VM_CREATED, fact.created_at)
-    if fact.kind == "InstanceRefused" and fact.refused is not None and not _is_foreign(fact):
+    if fact.kind == "InstanceRefused" and fact.refused is not None:
         yield _refusal(fact.refused)
     if fact.exited is not None and fact.deleting is None:
         ended = _exit_evidence(fact.exited)
         yield Step(InstanceStatus.UNHEALTHY, Reason.PROCESS_EXITED, fact.exited.at, ended)
     if fact.deleting is not None:
         yield Step(InstanceStatus.DELETING, fact.deleting.reason, fact.deleting.at)
-
-
-def _is_foreign(fact: Instance) -> bool:
-    """Its VM lies on another host, so nobody looks after it now; how it is, its agent tells."""
-    is_made = fact.created_at is not None
-    return is_made and fact.refused is not None and fact.refused.reason is Reason.FOREIGN_HOST
 
 
 def _refusal(refused: Refusal) -> Step:
