@@ -72,7 +72,7 @@ lock: $(ready) ## Resolve pyproject.toml into requirements.lock and the image's 
 		--generate-hashes --no-annotate --no-header --quiet -o deploy/requirements.lock
 
 clean: ## Remove what make made, the environment included
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf .venv .servers .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 
 $(ready): requirements.lock pyproject.toml .ci/setup
 	@.ci/setup
