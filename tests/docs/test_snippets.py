@@ -28,10 +28,18 @@ NOT_TYPED = {
     "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 cellnode up": (
         "tests/e2e/test_traces.py starts it so"
     ),
+    "kafka-configs.sh --bootstrap-server kafka:9093 --command-config admin.properties "
+    "--alter --entity-type users --entity-name health "
+    "--add-config 'SCRAM-SHA-512=[password=...]'": (
+        "somebody else's cluster; tests/e2e/test_secured.py has users of its own"
+    ),
+    "deploy/kafka/allow kafka-acls.sh --bootstrap-server kafka:9093 "
+    "--command-config admin.properties": "tests/e2e/test_secured.py gives the same rights",
 }
 NOT_RUN = {
     "yaml": "a job of GitHub's runners; its commands are typed on the same page",
     "toml": "a file that is only shown",
+    "ini": "variables of an environment that is not here; each is a setting with tests of its own",
 }
 # Pages of another system than `cellnode up`, and who types them there.
 ELSEWHERE = {"deploy-with-compose.md": "tests/deploy/test_stack.py"}
