@@ -130,5 +130,13 @@ def test_the_dockerfile_copies_what_the_build_is_given_and_runs_as_nobody_specia
     assert "\nUSER 10001:10001\n" in dockerfile
 
 
+def test_sockets_that_need_a_shorter_path_lie_where_the_gateway_sees_them() -> None:
+    """In /tmp, where they would go else, each container has its own."""
+    told = dict(ENV.findall(dockerfile))
+
+    assert told["XDG_RUNTIME_DIR"] == f"{told['CELLNODE_DATA']}/run"
+    assert f"/volumes{told['XDG_RUNTIME_DIR']}'" in dockerfile, "made, and of the user"
+
+
 def _server_extra() -> str:
     return (ROOT / "pyproject.toml").read_text().split("server = [")[1].split("\n]")[0]

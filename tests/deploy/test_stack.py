@@ -69,6 +69,11 @@ class Stack:
         asked = ("curl", "-s", "-m", "10", f"{url}/v1/nodes/{node}:execute", "-d", body)
         return '{"euro":9.26}' in self.engine.run(*asked, may_fail=True)
 
+    def instances(self, node: str = "prices") -> set[str]:
+        """Those that the api knows of, going ones included."""
+        view = json.loads(self.engine.run("curl", "-s", f"{URL}/v1/nodes/{node}"))
+        return {one["instance"] for one in view["instances"]}
+
     def _is_back(self, service: str, restarts: int) -> bool:
         now = self.inspect(service)
         is_healthy = now["State"].get("Health", {}).get("Status") == "healthy"
@@ -178,17 +183,18 @@ def test_a_killed_provisioner_takes_its_instances_and_brings_them_back(stack: St
 def test_a_new_container_of_the_provisioner_goes_on_with_the_nodes_of_the_old(
     stack: Stack,
 ) -> None:
-    """As an upgrade does it; on a host of another name it would wait for that host for ever."""
+    """As an upgrade does it; under another host name the old instances would never be let go."""
     before = _agents(stack)
 
     stack.typist.types("docker compose up -d --wait --force-recreate --no-deps provisioner")
 
     until("two instances", lambda: len(_agents(stack) - before) == 2, seconds=BACK_SECONDS_MAX)
+    until("the old ones are gone", lambda: stack.instances() == _agents(stack), seconds=60)
     until("the node answers", stack.calls, seconds=BACK_SECONDS_MAX, pause_seconds=0.5)
 
 
 def test_a_node_of_the_longest_name_is_reached(stack: Stack) -> None:
-    """Its sockets have no room in the instances' own folders."""
+    """Its socket's path has little room, and gateway and provisioner must agree about it."""
     stack.typist.writes("long.py", guide_file("prices.py").replace("prices", LONGEST))
 
     stack.typist.types(f"cellnode deploy --url {URL} long.py")
