@@ -6,13 +6,15 @@ On Apache Kafka and Debian's Redis, with a real health process that probes every
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from benchmarks.chaos_projection_stage import Stage
+from benchmarks.chaos_projection_stage import PROBE_SECONDS, Stage
 from benchmarks.parts import say
 from benchmarks.rows import Row, finish
+from schemas.topics import Topic
 from services.chassis.telemetry import set_up
 
 NODES, PER_NODE, EVENTS = 1_000, 10, 100_000
@@ -21,6 +23,9 @@ CORRECT_SECONDS_MAX = 60.0
 CUTS_AT = (0.1, 0.5, 0.9)  # Of what a whole rebuild sends.
 CHANGED = 200  # Nodes that are scaled while Redis is away or old.
 TOLD_MAX = 5
+CHANGING_SECONDS = 0.5
+PROBED_SECONDS = 10.0
+PROBED_SHARE = 0.9  # Of one probe an instance every interval.
 
 
 @dataclass
@@ -78,14 +83,30 @@ class Losses:
             assert self._stage.cutter.cuts == cuts + 1, "nothing was cut"
 
     def killed_in_a_step(self) -> None:
-        """SIGKILL of Redis while changes are told to it; it comes back empty."""
+        """SIGKILL of Redis while one step after another is told to it; it comes back empty."""
 
         def kill() -> float:
-            self._change()
+            ending = threading.Event()
+            changing = threading.Thread(target=self._change_until, args=[ending])
+            changing.start()
+            time.sleep(CHANGING_SECONDS)
             self._stage.redis.restart_empty()
-            return self._change()
+            ending.set()
+            changing.join()
+            return time.monotonic()
 
         self._mended("killed", kill)
+
+    def probed(self) -> float:
+        """Probes that passed a second, over some rounds of all instances."""
+        begun, before = time.monotonic(), self._stage.probes_passed()
+        time.sleep(PROBED_SECONDS)
+        return (self._stage.probes_passed() - before) / (time.monotonic() - begun)
+
+    def unhealthy(self) -> int:
+        """How often an instance was said to be in trouble; all of them answer all the time."""
+        logs = self._stage.reader.of(Topic.STATUSES.value)
+        return sum(b'"status":"UNHEALTHY"' in (one.value or b"") for log in logs for one in log)
 
     def _mended(self, name: str, lose: Callable[[], float]) -> None:
         begun = lose()
@@ -116,6 +137,10 @@ class Losses:
         fleet.writer.flush()
         return time.monotonic()
 
+    def _change_until(self, ending: threading.Event) -> None:
+        while not ending.is_set():
+            self._change()
+
     def _bytes_held(self) -> int:
         """About what a whole rebuild sends: the values, and some more for keys and commands."""
         logs = [log for topic in self._stage.topics for log in self._stage.reader.of(topic)]
@@ -138,6 +163,8 @@ def measured(nodes: int, per_node: int, events: int) -> list[Row]:
         losses.cut_off()
         losses.killed_in_a_step()
         losses.taken_over_again()
+        probes, unhealthy = losses.probed(), losses.unhealthy()
+    wanted = nodes * per_node / PROBE_SECONDS
     targets = {"rebuild": REBUILD_SECONDS, "flush": FLUSH_SECONDS}
     found = losses.found
     return [
@@ -150,6 +177,8 @@ def measured(nodes: int, per_node: int, events: int) -> list[Row]:
             Row(f"projection_{name}_differences", len(left), at_most=0)
             for name, left in found.differences.items()
         ),
+        Row("projection_fleet_probes_per_second", probes, at_least=wanted * PROBED_SHARE),
+        Row("projection_fleet_unhealthy_count", unhealthy, at_most=0),
     ]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -28,6 +30,8 @@ PROBE_SECONDS = 5.0
 AGENTS = ROOT / "tests" / "services" / "health" / "many_agents.py"
 AGENTS_PER_PROCESS = 5_000  # Two sockets each.
 START_SECONDS_MAX = 60.0
+ADDRESS = re.compile(r'"address": "([^"]+)"')
+PASSED = re.compile(r'^cellnode_health_probes_total\{outcome="PASSED"\} (\S+)$', re.MULTILINE)
 
 
 class Stage:
@@ -82,6 +86,14 @@ class Stage:
             seconds=START_SECONDS_MAX,
         )
         return time.monotonic()
+
+    def probes_passed(self) -> float:
+        """As health counts them."""
+        said = ADDRESS.search(self.health.log.read_text())
+        assert said is not None, "health says where it listens"
+        with urllib.request.urlopen(f"http://{said[1]}/metrics", timeout=10) as answer:
+            found = PASSED.search(answer.read().decode())
+        return float(found[1]) if found else 0.0
 
     def _start_agents(self, stack: ExitStack, facts: list[Instance]) -> None:
         for start in range(0, len(facts), AGENTS_PER_PROCESS):
