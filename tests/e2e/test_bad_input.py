@@ -13,7 +13,7 @@ import pytest
 from cellnode import Store
 from tests.e2e.bus import Follower, a_command, publish, publish_bytes
 from tests.e2e.waiting import until
-from tests.e2e.world import Damaged, World
+from tests.e2e.world import Damaged, World, known
 
 NUMBER = {"name": "x", "schema": {"type": "number"}}
 CELL = "y = 2 * x if what == 'double' else object() if what == 'object' else 1 / x"
@@ -138,7 +138,8 @@ def test_a_checkpoint_that_does_not_fit_is_told_exactly(
 
     assert told.reason == reason
     assert difference in json.dumps(told.value)
-    assert world.call(node).code == "no-healthy-instance"
+    refused = until("the node is known", lambda: known(world.call(node)))
+    assert refused.code == "no-healthy-instance"
 
 
 def test_a_checkpoint_that_raises_is_tried_later_each_time_with_its_traceback(
@@ -152,7 +153,9 @@ def test_a_checkpoint_that_raises_is_tried_later_each_time_with_its_traceback(
     first = world.statuses.wait(world.statuses.of(node)[0], "UNHEALTHY")
     assert first.reason == "LOAD_FAILED"
     assert "RuntimeError: this value cannot be loaded" in json.dumps(first.value)
-    tries = [facts.seen(name)[0].value for name in world.statuses.of(node)[:4]]
+    names = world.statuses.of(node)[:4]
+    until("their facts are here, too", lambda: all(facts.seen(name) for name in names))
+    tries = [facts.seen(name)[0].value for name in names]
     times = [datetime.fromisoformat(one["wanted_at"]).timestamp() for one in tries if one]
     gaps = [later - earlier for earlier, later in pairwise(times)]
     assert gaps[-1] > gaps[0], gaps
