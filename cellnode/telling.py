@@ -9,6 +9,14 @@ if TYPE_CHECKING:
 
 EVIDENCE_CHARACTERS_MAX = 2000
 INSTANCES_TOLD_MAX = 10
+# A server tells the sentence of the last status alone; these are of those that a start passes.
+PASSED = {
+    "WANTED": "The instance is wanted; the provider has not made its VM yet.",
+    "VM_CREATED": "The VM of the instance exists; there is no contact with it yet.",
+    "CONTACT": "The agent of the instance answers; the checkpoint is untouched.",
+    "LOADING": "The instance loads its checkpoint.",
+    "READY": "The instance is ready and takes requests.",
+}
 
 
 def summary(view: NodeView) -> str:
@@ -38,6 +46,11 @@ def why(view: NodeView) -> str:
     if len(in_trouble) > INSTANCES_TOLD_MAX:
         parts.append(f"{len(in_trouble) - INSTANCES_TOLD_MAX} more are in trouble.")
     return "\n".join(part for part in parts if part)
+
+
+def passed(reason: str) -> str:
+    """Why a status was so that has been passed; the reason itself where that says enough."""
+    return PASSED.get(reason, reason)
 
 
 def troubled(view: NodeView) -> list[InstanceView]:

@@ -7,12 +7,15 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+from cellnode.cli import how_to_call
 from cellnode.cli.connection import connected
 from cellnode.cli.exits import wrong_usage
 from cellnode.cli.parameters import HERE, NodeName, Server, option
 from cellnode.cli.screen import Screen
+from cellnode.errors import Invalid
 
 STDIN = "-"
+INVALID_INPUT = "invalid-input"
 FORMS = "write name=value, or give a JSON object with --input-file FILE or - for standard input"
 
 
@@ -51,9 +54,14 @@ def call(
     screen = Screen(as_json=server.json)
     given = gathered(inputs, input_file)
     with connected(server, node=node) as client:
-        outputs = client.node(node).call(
-            given, timeout_seconds=timeout, idempotency_key=idempotency_key
-        )
+        called = client.node(node)
+        try:
+            outputs = called.call(given, timeout_seconds=timeout, idempotency_key=idempotency_key)
+        except Invalid as error:
+            if error.code == INVALID_INPUT:
+                page = how_to_call.page(called.url, client.project)
+                error.remedy = f"see what it takes, and try it: {page}"
+            raise
     screen.json({"output": outputs} if screen.as_json else outputs)
 
 

@@ -26,7 +26,7 @@ class Layout:
         console.print()
         console.print(Text(str(panel.title), TITLE))
         rows = zip(labels, (text_of(entry.description) for entry in panel.entries), strict=True)
-        console.print(Padding(_two_columns(rows, width), (0, 0, 0, 2)))
+        console.print(Padding(_two_columns(rows, width), (0, 0, 0, 2), expand=False))
 
     def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:
         words = str(usage or "").strip().removeprefix("Usage:").strip()

@@ -54,6 +54,12 @@ def ours(name: str, project: str, inputs: Mapping[str, Any]) -> str:
     return shlex.join(["cellnode", "call", name, *words, *whose])
 
 
+def page(url: str, project: str) -> str:
+    """Where a browser shows the node's inputs and sends them."""
+    whose = "" if project == DEFAULT_PROJECT else f"?project={project}"
+    return f"{url.removesuffix(':execute')}/docs{whose}"
+
+
 def _word(value: Any) -> str:
     """As `cellnode call` reads it back."""
     return json.dumps(value, ensure_ascii=False)

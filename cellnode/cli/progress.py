@@ -18,6 +18,7 @@ from cellnode.cli import words
 from cellnode.cli.nodes_text import FINE, healthy_of, status_of
 from cellnode.cli.screen import NAME_COLUMNS, STATUS_COLUMNS, Screen, status_text
 from cellnode.models import InstanceView, NodeStatusView, NodeView
+from cellnode.telling import passed
 
 FRAMES_PER_SECOND = 12
 INSTANCES_SHOWN_MAX = 12  # More would not fit on a terminal.
@@ -122,7 +123,7 @@ class Progress:
             for step in part.transitions:
                 if step.at > self._seen_until.get(name, self.begun_at):
                     last = step is part.transitions[-1]
-                    why = part.sentence if last else str(step.reason)
+                    why = part.sentence if last else passed(str(step.reason))
                     changes.append((step.at, name, str(step.status), why))
         for at, name, status, why in sorted(changes, key=lambda change: change[0]):
             self._seen_until[name] = at

@@ -18,7 +18,7 @@ from cyclopts.exceptions import (
 )
 
 from cellnode.cli import exits
-from cellnode.cli.app import COMMANDS, FAMILIES, SYNONYMS, build
+from cellnode.cli.app import COMMANDS, FAMILIES, HELP_COLUMNS, SYNONYMS, build
 from cellnode.cli.exits import CommandFailed, wrong_usage
 from cellnode.cli.failures import nearest, told
 from cellnode.cli.screen import ReaderGone, console
@@ -50,7 +50,7 @@ def _called(words: Sequence[str]) -> int:
     app = build()
     result = app(
         list(words),
-        console=console(sys.stdout),
+        console=console(sys.stdout, columns=HELP_COLUMNS),  # It prints help alone.
         error_console=console(sys.stderr),
         exit_on_error=False,
         print_error=False,

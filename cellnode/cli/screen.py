@@ -49,15 +49,17 @@ def wants_colours(stream: IO[str]) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def console(stream: IO[str]) -> Console:
+def console(stream: IO[str], columns: int | None = None) -> Console:
+    """As wide as its terminal; a pipe is as wide as it is told, else nothing is broken there."""
+    in_pipe = columns or PIPE_COLUMNS
     return _Console(
         file=stream,
         theme=THEME,
         highlight=False,
         markup=False,
         emoji=False,
-        soft_wrap=not stream.isatty(),
-        width=None if stream.isatty() else PIPE_COLUMNS,
+        soft_wrap=columns is None and not stream.isatty(),
+        width=None if stream.isatty() else in_pipe,
         force_terminal=stream.isatty(),
         color_system="auto" if wants_colours(stream) else None,
     )

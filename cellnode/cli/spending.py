@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 By = Literal["node", "type", "hour", "instance"]
 GROUPS = {"type": "instance_type"}  # Others are called as the api calls them.
-NOTHING = "No instance has lived in this time."
+NOTHING = "Nothing is metered in this time; what an instance costs is told within a minute."
 
 
 def usage(

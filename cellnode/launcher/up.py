@@ -64,7 +64,7 @@ async def _stop(launcher: Launcher, report: Report) -> None:
     await launcher.stop()
     if was_up:
         seconds = asyncio.get_running_loop().time() - begun
-        report.note(f"everything is gone after {seconds:.1f} s")
+        report.note(f"stopped after {seconds:.1f} s; the next start brings nodes back")
 
 
 async def _started(launcher: Launcher, report: Report, begun: float) -> None:

@@ -97,6 +97,7 @@ def test_a_wrong_input_fails_with_its_name_and_the_remedy(shell: Shell, called: 
 
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith("cellnode: input.name: ")
+    assert ended.err.endswith("/v1/nodes/called/docs\n")
     assert "Traceback" not in ended.err
 
 

@@ -83,6 +83,14 @@ def test_a_terminal_gets_colours_and_a_pipe_gets_none() -> None:
     assert in_pipe("--help").out == plain(page())
 
 
+@pytest.mark.parametrize("words", [("scale", "digits", "--help"), ("scale", "--help", "digits")])
+def test_help_that_is_asked_for_beside_arguments_is_the_same_page(words: tuple[str, ...]) -> None:
+    """Between pipes, too, where nothing else has a width."""
+    lines = [line.rstrip() for line in in_pipe(*words).out.splitlines()]
+
+    assert lines == plain(page("scale")).splitlines()
+
+
 @pytest.mark.parametrize("more", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
 def test_who_wants_no_colours_gets_none(more: dict[str, str]) -> None:
     assert "\x1b[" not in in_terminal("--help", more=more).out

@@ -22,6 +22,8 @@ from cellnode.errors import (
     WaitTimedOut,
 )
 from cellnode.models import NodeView
+from cellnode.telling import PASSED
+from schemas.statuses import SENTENCES, Reason
 from tests.cellnode.cli import samples
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
@@ -99,6 +101,18 @@ def test_every_change_of_a_status_is_told_once_and_in_the_order_of_time() -> Non
         ("3.00", "digits", "HEALTHY"),
     ]
     assert list(progress.news(samples.node())) == []
+
+
+def test_what_was_passed_too_quickly_to_be_told_has_its_sentence_all_the_same() -> None:
+    progress = Progress(Screen(stream=io.StringIO()), "deploying digits")
+    progress.begun_at = NOON - timedelta(seconds=1)
+    steps = [samples.transition("STARTED", "CONTACT", 1), samples.transition("HEALTHY", "READY", 2)]
+    node = samples.node(instances=[samples.instance(1, transitions=steps)], status=None)
+
+    told = [str(line) for line in progress.news(node)]
+
+    assert told[0].endswith(SENTENCES[Reason.CONTACT])
+    assert {name: SENTENCES[Reason(name)] for name in PASSED} == PASSED
 
 
 def test_what_was_before_the_command_is_no_news() -> None:
@@ -179,6 +193,11 @@ def test_the_lines_that_call_a_node_name_its_project_and_quote_their_text() -> N
         "cellnode.connect('http://127.0.0.1:8080', project='vision')"
         """.node('digits').call(text="it's")""",
     ]
+
+
+def test_the_page_of_a_node_is_that_of_its_project() -> None:
+    assert how_to_call.page(URL, "default") == "http://127.0.0.1:8080/v1/nodes/digits/docs"
+    assert how_to_call.page(URL, "research").endswith("/v1/nodes/digits/docs?project=research")
 
 
 def test_an_input_that_is_too_long_to_paste_is_read_from_a_file() -> None:
