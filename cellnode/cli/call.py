@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cellnode.cli import how_to_call
 from cellnode.cli.connection import connected
 from cellnode.cli.exits import wrong_usage
 from cellnode.cli.parameters import HERE, NodeName, Server, option
 from cellnode.cli.screen import Screen
-from cellnode.errors import Invalid
+from cellnode.errors import ProblemError
+
+if TYPE_CHECKING:
+    from cellnode.node import Node
 
 STDIN = "-"
-INVALID_INPUT = "invalid-input"
 FORMS = "write name=value, or give a JSON object with --input-file FILE or - for standard input"
 
 
@@ -57,12 +59,17 @@ def call(
         called = client.node(node)
         try:
             outputs = called.call(given, timeout_seconds=timeout, idempotency_key=idempotency_key)
-        except Invalid as error:
-            if error.code == INVALID_INPUT:
-                page = how_to_call.page(called.url, client.project)
-                error.remedy = f"see what it takes, and try it: {page}"
+        except ProblemError as error:
+            error.remedy = error.remedy or next_step(error, called)
             raise
     screen.json({"output": outputs} if screen.as_json else outputs)
+
+
+def next_step(error: ProblemError, node: Node) -> str | None:
+    """Where the gateway names none: it does not know how it was asked."""
+    if error.code == "invalid-input":
+        return f"see what it takes, and try it: {how_to_call.page(node.url, node.project)}"
+    return f"see why: cellnode why {node.name}" if error.code == "no-healthy-instance" else None
 
 
 def gathered(inputs: tuple[str, ...], input_file: Path | None) -> dict[str, Any]:

@@ -268,7 +268,7 @@ def test_what_a_fresh_process_cannot_load_is_not_announced(tmp_path: Path) -> No
 def test_the_callers_variables_are_pinned_where_the_environment_says(tmp_path: Path) -> None:
     script = tmp_path / "notebook.py"
     script.write_text(
-        "import cellnode\nx = [1, 2]\nmade = cellnode.pin('mine')\nprint(made.digest)"
+        "import cellnode\nx = [1, 2]\nmade = cellnode.pin('mine', upload=False)\nprint(made.digest)"
     )
 
     done = subprocess.run(

@@ -25,6 +25,9 @@ from cellnode.models import NodeView
 from cellnode.telling import PASSED
 from schemas.statuses import SENTENCES, Reason
 from tests.cellnode.cli import samples
+from tests.cellnode.cli.terminal import here
+from tests.cellnode.site import problem as refused
+from tests.cellnode.site import serving
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 URL = "http://127.0.0.1:8080/v1/nodes/digits:execute"
@@ -198,6 +201,17 @@ def test_the_lines_that_call_a_node_name_its_project_and_quote_their_text() -> N
 def test_the_page_of_a_node_is_that_of_its_project() -> None:
     assert how_to_call.page(URL, "default") == "http://127.0.0.1:8080/v1/nodes/digits/docs"
     assert how_to_call.page(URL, "research").endswith("/v1/nodes/digits/docs?project=research")
+
+
+def test_a_call_that_no_instance_takes_leads_to_why() -> None:
+    told = "No instance of default/digits is healthy now."
+    with serving(refused("no-healthy-instance", detail=told)) as site:
+        ended = here("call", "digits", "image=3", "--url", site.url)
+
+    assert ended.err.splitlines() == [
+        f"cellnode: {told}",
+        "  → see why: cellnode why digits",
+    ]
 
 
 def test_an_input_that_is_too_long_to_paste_is_read_from_a_file() -> None:
