@@ -29,6 +29,8 @@ from schemas.statuses import (
 SENTENCE_CHARACTERS_MAX = 512
 EVIDENCE_ITEMS_MAX = 16
 EVIDENCE_CHARACTERS_MAX = 4096
+EVIDENCE_NAME_CHARACTERS_MAX = 64
+REMEMBERED_ITEMS_MAX = 8  # In the history, so that a whole event fits into a record of the bus.
 REMEMBERED_CHARACTERS_MAX = 512  # Of one piece of evidence, in the history.
 
 # Not a fault of the instance: it stays UNDEFINED until there is room, or its host is back.
@@ -105,7 +107,7 @@ class Observed:
         return now if stays and reason is self.reason else now._remembering(at)
 
     def _remembering(self, at: datetime) -> Observed:
-        short = _cut(self.evidence, REMEMBERED_CHARACTERS_MAX)
+        short = _cut(self.evidence, REMEMBERED_CHARACTERS_MAX, REMEMBERED_ITEMS_MAX)
         step = Transition(status=self.status.value, reason=self.reason, at=at, evidence=short)
         return replace(self, transitions=remember(self.transitions, step))
 
@@ -239,7 +241,7 @@ def _steps_of_phase(entry: AgentPhase) -> Iterator[Step]:
         return
     status, usual = known
     reason = Reason(entry.reason) if entry.reason in _REASONS else usual
-    told, seq = entry.sentence[:SENTENCE_CHARACTERS_MAX], entry.seq
+    told, seq = _readable(entry.sentence[:SENTENCE_CHARACTERS_MAX]), entry.seq
     evidence = {name: str(value) for name, value in entry.evidence.items()}
     yield Step(status, reason, entry.at, evidence, sentence=told, phase_seq=seq)
 
@@ -259,10 +261,22 @@ _PHASES = {
 _REASONS = frozenset(reason.value for reason in Reason)
 
 
-def _cut(evidence: dict[str, str], characters_max: int) -> dict[str, str]:
+def _cut(
+    evidence: dict[str, str], characters_max: int, items_max: int = EVIDENCE_ITEMS_MAX
+) -> dict[str, str]:
     """Bounded; of a long text the end is kept, where tracebacks and logs say what happened."""
-    kept = list(evidence.items())[:EVIDENCE_ITEMS_MAX]
+    kept = list(evidence.items())[:items_max]
     return {
-        name: text if len(text) <= characters_max else f"…{text[1 - characters_max :]}"
+        _readable(name[:EVIDENCE_NAME_CHARACTERS_MAX]): _readable(
+            text if len(text) <= characters_max else f"…{text[1 - characters_max :]}"
+        )
         for name, text in kept
     }
+
+
+def _readable(text: str) -> str:
+    """Agents say anything: UTF-8 has no surrogates, JSON makes six bytes of a NUL."""
+    return text.encode(errors="replace").decode().translate(_CONTROLS)
+
+
+_CONTROLS = {code: "\ufffd" for code in range(32) if chr(code) not in "\t\n\r"}

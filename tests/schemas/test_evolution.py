@@ -14,6 +14,7 @@ from schemas.errors import IllegalMove
 from schemas.events import InstanceStatusChanged
 from schemas.evolution import (
     EVIDENCE_CHARACTERS_MAX,
+    EVIDENCE_NAME_CHARACTERS_MAX,
     REMEMBERED_CHARACTERS_MAX,
     AgentPhase,
     Folded,
@@ -142,6 +143,12 @@ def test_evidence_has_a_bounded_number_of_pieces() -> None:
     many = {f"k{n}": "v" for n in range(1000)}
 
     assert len(observed_as(S.HEALTHY).to(S.UNHEALTHY, Reason.READY, NOON, many).evidence) == 16
+
+
+def test_names_of_evidence_are_bounded_too() -> None:
+    value = observed_as(S.PREPARING).to(S.UNHEALTHY, Reason.LOAD_FAILED, NOON, {"k" * 9_000: "v"})
+
+    assert value.evidence == {"k" * EVIDENCE_NAME_CHARACTERS_MAX: "v"}
 
 
 @pytest.mark.parametrize(
