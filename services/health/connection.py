@@ -53,7 +53,7 @@ class AgentConnection(asyncio.Protocol):
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._waiting: asyncio.Future[Answer] | None = None
         self._instance = ""
         self._body = bytearray()
@@ -89,6 +89,8 @@ class AgentConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it.
 
     def data_received(self, data: bytes) -> None:
+        if self._parser is None:
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -96,7 +98,7 @@ class AgentConnection(asyncio.Protocol):
             self._break()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._transport = None
+        self._transport = self._parser = None  # They know us: frozen so, neither would ever go.
         self._fail(NoAnswer(f"the connection broke: {error or 'closed by the agent'}"))
         lost, self._lost = self._lost, _nobody
         lost()
@@ -115,6 +117,7 @@ class AgentConnection(asyncio.Protocol):
             self._break()
 
     def on_message_complete(self) -> None:
+        assert self._parser is not None, "it is what calls"
         status = self._parser.get_status_code()
         if self._waiting is None or self._waiting.done():
             self._break()  # An answer to no question: what follows could not be matched.

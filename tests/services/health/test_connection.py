@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -178,3 +180,20 @@ async def test_want_of_file_descriptors_is_our_own_fault(
                 await connect(endpoint, Lost(), 1)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_a_connection_that_is_over_leaves_nothing_that_must_be_collected(
+    tmp_path: Path,
+) -> None:
+    """The process freezes what it holds when partitions come or go: then no cycle ever goes."""
+    gc.disable()
+    try:
+        async with answering(tmp_path / "s", GOOD) as endpoint:
+            async with connected(endpoint) as connection:
+                await connection.get("/readyz", 1)
+            known = weakref.ref(connection)
+            del connection
+            await asyncio.sleep(0.01)
+            assert known() is None
+    finally:
+        gc.enable()
