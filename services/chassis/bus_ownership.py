@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from aiokafka import ConsumerRebalanceListener
 
+from services.chassis.endings import ended
 from services.chassis.telemetry import logger
 
 REVOKE_TIMEOUT_SECONDS = 8.0  # For the record that is being handled.
@@ -100,9 +101,8 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
             log.info("partitions taken over", partitions=sorted(numbers))
 
     async def _stop_taking(self) -> None:
-        if self._taking is not None and not self._taking.done():
-            self._taking.cancel()
-            await asyncio.gather(self._taking, return_exceptions=True)
+        if self._taking is not None:
+            await ended([self._taking])
 
     async def _finish_handling(self) -> None:
         try:

@@ -19,6 +19,7 @@ from aiokafka.errors import (
 from schemas.errors import BusUnavailable, DomainError
 from services.chassis.bus_records import HeaderPairs
 from services.chassis.bus_security import client_options, refusal, why_not
+from services.chassis.endings import ended
 from services.chassis.process import Process
 from services.chassis.settings import Settings
 from services.chassis.telemetry import logger
@@ -94,8 +95,7 @@ class Line:
 
     async def stop(self) -> None:
         if self._replacing is not None:
-            self._replacing.cancel()
-            await asyncio.gather(self._replacing, return_exceptions=True)
+            await ended([self._replacing])
         if self._producer is not None:
             await _closed(self._producer)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from aiokafka import TopicPartition
 
@@ -92,3 +93,23 @@ async def test_a_closed_gate_lets_nothing_through() -> None:
     await gate.on_partitions_assigned(BOTH)  # A group that is being left may still assign.
     assert not await gate.enter(0)
     assert owning.told == ["taking [0, 1]", "taken"]
+
+
+class Deaf(Owning):
+    """Loses the first cancellation, as `wait_for` does when what it waited for comes with it."""
+
+    async def on_assigned(self, partitions: frozenset[int]) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.may_go_on.wait()
+        await super().on_assigned(partitions)
+
+
+async def test_a_take_over_that_loses_its_cancellation_does_not_hold_up_a_revoke() -> None:
+    gate, _ = a_gate(owning := Deaf())
+    await gate.on_partitions_assigned(BOTH)
+    await asyncio.sleep(0)
+    revoking = asyncio.create_task(gate.on_partitions_revoked(BOTH))
+    done, _ = await asyncio.wait({revoking}, timeout=2)
+    owning.may_go_on.set()
+    assert done, "the group waits for us, and gives up"
+    assert "taken" not in owning.told
