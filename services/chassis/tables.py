@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -20,7 +20,7 @@ from services.chassis.clock import Clock
 from services.chassis.endings import ended
 from services.chassis.process import Process
 from services.chassis.settings import Settings
-from services.chassis.tables_fold import Applied, Change, Fold, TableSpec, Unreadable
+from services.chassis.tables_fold import Applied, Change, Fold, TableSpec, Unreadable, placed
 from services.chassis.tables_gaps import Gaps
 from services.chassis.tables_known import Batch, KnownTables, Place, Position, Reading
 from services.chassis.telemetry import logger
@@ -86,9 +86,13 @@ class Tables(KnownTables):
 
     async def up_to_now(self, topic: Topic, partition: int) -> None:
         """Return once all is folded that lies on the bus now; the caller sets the deadline."""
-        asked = _partition((topic, partition))
-        _, last = await self._offsets([asked])
-        await self.reached(topic, partition, last[asked] - 1)
+        await self.all_up_to_now([(topic, partition)])
+
+    async def all_up_to_now(self, places: Sequence[Place]) -> None:
+        """The same of several, asked for at once."""
+        _, last = await self._offsets([_partition(place) for place in places])
+        ends = {place: last[_partition(place)] for place in places}
+        await asyncio.gather(*(self.reached(*place, end - 1) for place, end in ends.items()))
 
     async def __aenter__(self) -> Self:
         self._consumer = AIOKafkaConsumer(
@@ -207,7 +211,7 @@ class Tables(KnownTables):
             if applied.lost_key is not None:
                 reading.lost_keys.add(applied.lost_key)
             if reading.building is None or self._historians:
-                changes += _placed(applied.changes, raw)
+                changes += placed(applied.changes, raw)
         if (reading := self._readings.get(place)) is not None:
             self._folded(place, reading, changes)
 
@@ -263,12 +267,6 @@ class Tables(KnownTables):
     def _tell_progress(self) -> None:
         self._progress.set()
         self._progress = asyncio.Event()
-
-
-def _placed(changes: Iterable[Change], raw: RawRecord) -> Iterator[Change]:
-    """With where the record lies that did it."""
-    for one in changes:
-        yield Change(one.key, one.entry, raw.offset, raw.timestamp_ms, raw.trace)
 
 
 def _partition(place: Place) -> Any:

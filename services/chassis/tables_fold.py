@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
@@ -199,6 +199,12 @@ def merged(before: Fold, after: Fold) -> list[Change]:
     ]
     gone = [Change(key, None) for key in before.entries if key not in after.entries]
     return changed + gone
+
+
+def placed(changes: Iterable[Change], raw: RawRecord) -> Iterator[Change]:
+    """With where the record lies that did it."""
+    for one in changes:
+        yield Change(one.key, one.entry, raw.offset, raw.timestamp_ms, raw.trace)
 
 
 def _key(raw: RawRecord) -> str:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from schemas.errors import NotOwner, TransientError
+from schemas.errors import BusUnavailable, NotOwner, TransientError
 from schemas.ids import partition_of
 from schemas.messages import TableRecord
 from schemas.topics import DECLARATIONS, Topic
@@ -93,6 +93,7 @@ class OwnedTables:
         await self._tables.assign(frozenset(numbers) | self.partitions)
         await self._tables.caught_up(numbers, TAKE_OVER_SECONDS)
         await asyncio.gather(*(self._take(number) for number in numbers))
+        await self._read_what_others_write(numbers)
 
     def release(self, partitions: Iterable[int]) -> None:
         """Write nothing more to these; what is known of them stays readable."""
@@ -146,6 +147,22 @@ class OwnedTables:
                 log.info("partition taken over", partition=number, term=one.term)
                 return
         raise NotOwner(f"partition {number} cannot be taken over: others try as well")
+
+    async def _read_what_others_write(self, numbers: Sequence[int]) -> None:
+        """What our predecessors wrote before our marks stands on what they had read of it.
+
+        Who goes on reading a partition may be behind there, and must not take what it has not
+        read for gone.
+        """
+        others = [topic for topic in self._tables.topics if topic not in self._topics]
+        places = [(topic, number) for topic in others for number in numbers]
+        if not places:
+            return
+        try:
+            async with asyncio.timeout(TAKE_OVER_SECONDS):
+                await self._tables.all_up_to_now(places)
+        except TimeoutError:
+            raise BusUnavailable(f"tables were not read in {TAKE_OVER_SECONDS} s") from None
 
     def _partition(self, number: int, term: int) -> OwnedPartition:
         return OwnedPartition(

@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 
 from schemas.errors import NotOwner
 from schemas.topics import Topic
 from services.chassis.bus import Consumers
+from services.chassis.tables_owner import OwnedTables
 from services.embedded.broker import EmbeddedBroker
 from tests.services.chassis.folding import (
     ALL,
@@ -259,3 +261,29 @@ async def test_what_was_written_after_a_larger_mark_is_never_proven(kafka: str) 
             await partition.put(node(2), read_back=False)
             with pytest.raises(NotOwner):
                 await partition.proven(NODES)
+
+
+async def test_who_takes_over_again_has_read_what_others_stood_on(
+    kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what is only not read yet would look as if it were gone."""
+    async with folding(kafka) as one:
+        owned = OwnedTables(one.process, one.bus, one.tables, [Topic.OUTCOMES])
+        await owned.take_over(ALL)
+        owned.release(ALL)
+        consumer, place = one.tables._consumer, TopicPartition(NODES.value, HOME)
+        assign = consumer.assign
+
+        def assign_and_lag(partitions: list[TopicPartition]) -> None:
+            assign(partitions)
+            consumer.pause(place)
+
+        monkeypatch.setattr(consumer, "assign", assign_and_lag)
+        consumer.pause(place)
+        await write(kafka, node(7), 1, 1)
+        taking = asyncio.create_task(owned.take_over(ALL))
+        await asyncio.wait({taking}, timeout=1)
+        assert not taking.done()
+        consumer.resume(place)
+        await taking
+        assert one.generation() == 7
