@@ -16,7 +16,9 @@ from services.chassis.loops import Backoff
 from services.chassis.telemetry import Trace, logger, span, trace_headers, within
 
 BATCH_MAX = 100
-PENDING_MAX = 10_000  # Beyond it, only the last event of a key is kept: it holds the history.
+# Beyond it, only the last event of a key is kept: it holds the history. Keys may be more than that,
+# so the next look is due when there are twice as many events as this one has left.
+PENDING_MAX = 10_000
 DELETING = (InstanceStatus.DELETING, NodeStatus.DELETING)
 
 Event = InstanceStatusChanged | NodeStatusChanged
@@ -54,6 +56,7 @@ class Outbox:
         self._clock = clock
         self._pending: list[Outgoing] = []
         self._sending: list[Outgoing] = []
+        self._merge_at = PENDING_MAX
         self._causes: dict[str, Trace] = {}
         self._wanted = asyncio.Event()
         self._backoff = Backoff(0.05, 2.0)
@@ -72,9 +75,15 @@ class Outbox:
         self._pending.append(outgoing)
         if cause := trace_headers():
             self._causes[_name(outgoing)] = cause
-        if len(self._pending) > PENDING_MAX:
-            self._pending = last_of_each_key(self._pending)
+        if len(self._pending) > self._merge_at:
+            self._merge()
         self._wanted.set()
+
+    def _merge(self) -> None:
+        self._pending = last_of_each_key(self._pending)
+        self._merge_at = max(PENDING_MAX, 2 * len(self._pending))
+        left = {_name(one) for one in chain(self._sending, self._pending)}
+        self._causes = {name: cause for name, cause in self._causes.items() if name in left}
 
     def wake(self) -> None:
         """`before_sending` has something to add."""

@@ -141,6 +141,23 @@ def test_while_the_bus_is_away_the_outbox_stays_bounded() -> None:
     assert outbox.pending < PENDING_MAX
 
 
+def test_many_keys_are_not_walked_again_for_each_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    walked = 0
+
+    def counted(outgoing: list[Outgoing]) -> list[Outgoing]:
+        nonlocal walked
+        walked += len(outgoing)
+        return last_of_each_key(outgoing)
+
+    monkeypatch.setattr("services.health.outbox.last_of_each_key", counted)
+    one = Outbox(Log(), nothing, SYSTEM_CLOCK)
+    for n in range(2 * PENDING_MAX):
+        one.add(Gone(f"digits-3fa9c1-{n}", NODE.place))
+
+    assert one.pending == 2 * PENDING_MAX
+    assert walked < 4 * PENDING_MAX
+
+
 @given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from(S))))
 def test_the_last_of_each_key_says_all(told: list[tuple[int, InstanceStatus]]) -> None:
     events: list[Outgoing] = [step(n, status) for n, status in told]
