@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any
 
@@ -149,20 +149,27 @@ def _wrong(field: str, sentence: str, remedy: str) -> ApiProblem:
 
 
 def _summed(ledgers: Sequence[Ledger], call: Call[UsageQuery, None], begin: int, end: int) -> Sums:
+    def is_asked(kind: Kind) -> bool:
+        return kind.project == call.project and call.query.node in (None, kind.node)
+
     sums: Sums = defaultdict(lambda: defaultdict(int))
     for ledger in ledgers:
-        for key, kind, ms in _told(ledger, call.query.group_by, begin, end):
-            if kind.project == call.project and call.query.node in (None, kind.node):
-                sums[key][kind.instance_type] += ms
+        for key, kind, ms in _told(ledger, call.query.group_by, begin, end, is_asked):
+            sums[key][kind.instance_type] += ms
     return sums
 
 
 def _told(
-    ledger: Ledger, group: UsageGroup, begin: int, end: int
+    ledger: Ledger, group: UsageGroup, begin: int, end: int, is_asked: Callable[[Kind], bool]
 ) -> Iterator[tuple[str, Kind, int]]:
-    """What is grouped by, whose it is, and milliseconds where there are any."""
+    """What is grouped by, whose it is, and milliseconds where there are any.
+
+    Nothing is summed for who has not asked: others' hours are many, and all wait meanwhile.
+    """
     if group == "hour":
         for kind, hours in ledger.sums.items():
+            if not is_asked(kind):
+                continue
             for number, ms in hours.by_hour(begin, end):
                 yield hour_at(number).isoformat(), kind, ms
         return
@@ -171,7 +178,7 @@ def _told(
     else:
         found = [(getattr(kind, group), kind, hours) for kind, hours in ledger.sums.items()]
     for key, kind, hours in found:
-        if ms := hours.between(begin, end):
+        if is_asked(kind) and (ms := hours.between(begin, end)):
             yield key, kind, ms
 
 

@@ -22,6 +22,7 @@ from schemas.usage import HOUR_SECONDS
 DETAIL_DAYS = 31  # Hours of single instances; a record that comes later than that is passed over.
 DETAIL_HOURS = DETAIL_DAYS * 24
 SUMMED_HOURS = USAGE_DAYS * 24
+AHEAD_HOURS = 24  # So far clocks may differ.
 INSTANCES_MAX = 200_000  # Of one partition with hours of their own; who ended first loses them.
 _MS = 1000
 
@@ -111,10 +112,13 @@ class Ledger:
     instances: dict[str, tuple[Kind, Hours]] = field(default_factory=dict)
     passed_over: int = 0
 
-    def add(self, mark: UsageMark) -> None:
+    def add(self, mark: UsageMark, now: datetime) -> None:
         hour = hour_number(mark.hour)
         if hour < self.latest - DETAIL_HOURS:
             self.passed_over += 1  # Nobody remembers whether it was counted already.
+            return
+        if hour > hour_number(now) + AHEAD_HOURS:
+            self.passed_over += 1  # A clock was wrong: all true hours would be too old after it.
             return
         if hour > self.latest:
             is_new_day = hour // 24 > self.latest // 24

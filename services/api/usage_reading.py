@@ -67,10 +67,10 @@ class UsageReading:
                 self._is_read = True
 
     def _heard(self, batch: Batch) -> None:
-        ledger = self._ledgers[batch.partition]
+        ledger, now = self._ledgers[batch.partition], self._clock.now()
         for change in batch.changes:
             if isinstance(change.record, UsageMark):
-                ledger.add(change.record)
+                ledger.add(change.record, now)
 
 
 def _word(record: TableRecord) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +14,17 @@ from hypothesis import strategies as st
 from schemas.instances import Exit, Instance
 from schemas.usage import HOUR, metered
 from services.api import usage_ledger
-from services.api.usage_ledger import DETAIL_HOURS, SUMMED_HOURS, Kind, Ledger, UsageMark
+from services.api.usage import _summed
+from services.api.usage_ledger import (
+    AHEAD_HOURS,
+    DETAIL_HOURS,
+    SUMMED_HOURS,
+    Hours,
+    Kind,
+    Ledger,
+    UsageMark,
+    hour_number,
+)
 from tests.builders import NOON, a_node, after, an_instance
 
 KIND = Kind("default", "digits", "small")
@@ -36,7 +48,7 @@ def a_mark(n: int = 1, hour: int = 0, seconds: float = 1.0, **changes: Any) -> U
 def a_ledger(*marks: UsageMark) -> Ledger:
     ledger = Ledger()
     for mark in marks:
-        ledger.add(mark)
+        ledger.add(mark, mark.hour)
     return ledger
 
 
@@ -72,12 +84,40 @@ def test_any_order_and_any_repeats_give_one_sum(
     assert abs(seconds_of(a_ledger(*told)) - lived) < 0.5
 
 
+def test_an_hour_that_has_not_come_yet_changes_nothing() -> None:
+    """Whose clock is wrong for a moment must not make all true hours too old."""
+    ledger = a_ledger(a_mark(seconds=5))
+    for n, hours in enumerate((AHEAD_HOURS + 1, 2 * DETAIL_HOURS, 5_000 * 365 * 24), 2):
+        ledger.add(a_mark(n, hours), NOON)
+    ledger.add(a_mark(hour=1, seconds=2), NOON)
+
+    assert seconds_of(ledger) == 7.0
+    assert ledger.passed_over == 3
+
+
+@pytest.mark.parametrize("group", ["node", "hour", "instance", "instance_type"])
+def test_what_others_have_cost_is_not_summed_for_who_has_not_asked(group: Any) -> None:
+    class Others(Hours):
+        def between(self, begin: int, end: int) -> int:
+            raise AssertionError(f"{begin} to {end} was summed")
+
+        by_hour = between  # type: ignore[assignment]
+
+    ledger = a_ledger(a_mark(seconds=5))
+    kind, others = Kind("elsewhere", "digits", "small"), Others(hour_number(NOON), array("Q", [1]))
+    ledger.sums[kind], ledger.instances["digits-3fa9c1-9"] = others, (kind, others)
+    call: Any = SimpleNamespace(project="default", query=SimpleNamespace(node=None, group_by=group))
+
+    sums = _summed([ledger], call, 0, 10**9)
+    assert [*sums.values()] == [{"small": 5_000}]
+
+
 def test_sums_outlive_the_hours_of_single_instances() -> None:
     ledger = a_ledger(a_mark(seconds=7), a_mark(n=2, hour=DETAIL_HOURS + 24))
 
     assert list(ledger.instances) == ["digits-3fa9c1-2"]
     assert seconds_of(ledger) == 8.0
-    ledger.add(a_mark(seconds=7))
+    ledger.add(a_mark(seconds=7), NOON)
     assert (seconds_of(ledger), ledger.passed_over) == (8.0, 1)
 
 
