@@ -100,7 +100,7 @@ class Teller:
                 while due:
                     await self._write(due[0])
                     del due[0]
-            except GrafanaAway as error:
+            except (GrafanaAway, GrafanaRefuses) as error:  # It may refuse to be asked, too.
                 is_known, failures = False, failures + 1
                 await self._wait(error, failures)
                 due = self._recent(due)

@@ -26,6 +26,7 @@ class Store:
         self.cuts_after_writing = 0  # So many answers never arrive, though it was written.
         self.cuts_before_writing = 0
         self.refuses = 0
+        self.refuses_to_find = 0
         self.holds: asyncio.Event | None = None  # Answers wait for it, though it was written.
         self.roll: Callable[[], float] = lambda: 1.0  # Below a half: an answer is cut off.
         self.url = ""
@@ -55,6 +56,9 @@ class Store:
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         await self._may(request)
+        if self.refuses_to_find > 0:
+            self.refuses_to_find -= 1
+            return web.json_response({"message": "bad request data"}, status=400)
         asked = request.query
         tags = {_parsed(tag) for tag in asked.getall("tags", [])}
         first, last = int(asked.get("from", 0)), int(asked.get("to", 0))

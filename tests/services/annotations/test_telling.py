@@ -127,6 +127,19 @@ async def test_while_grafana_is_away_everything_waits(kafka: str, store: Store) 
         assert process.readiness.require("grafana").is_met
 
 
+async def test_a_grafana_that_refuses_to_be_asked_is_waited_for(kafka: str, store: Store) -> None:
+    one = Instance(kafka)
+    async with annotating(kafka, store) as process:
+        await one.goes(*START[:1])
+        await until_told(store, texts(one.name, *START[:1]))
+        store.refuses_to_find = 2
+        two = Instance(kafka, 2)
+        await two.goes(*START)
+        await until_told(store, [*texts(one.name, *START[:1]), *texts(two.name, *START)])
+
+        assert process.failure is None
+
+
 async def test_what_is_too_old_is_skipped_and_counted(kafka: str, store: Store) -> None:
     one = Instance(kafka)
     one.at -= (one.at - one.at.replace(year=one.at.year - 1)) / 100
