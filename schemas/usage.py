@@ -13,9 +13,11 @@ from uuid import UUID, uuid5
 
 from schemas.events import InstanceUsage
 from schemas.instances import Instance
+from schemas.topics import USAGE_DAYS
 
 HOUR = timedelta(hours=1)
 HOUR_SECONDS = 3600
+KEPT = timedelta(days=USAGE_DAYS)  # What is older is forgotten as soon as it is told.
 TYPE_UNKNOWN = "unknown"  # Of a record that is older than the field.
 _RECORDS = UUID("5f0f1f86-9f0a-5c0e-8f0e-6d1c7a3b2e10")
 
@@ -33,6 +35,8 @@ def metered(instance: Instance, alive_at: datetime) -> list[InstanceUsage]:
     if begun is None:
         return []
     first = hour_of(begun)
+    if end - begun > KEPT:  # A clock that was wrong names any year.
+        first = hour_of(end) - KEPT
     if instance.metered_until is not None:
         first = max(first, instance.metered_until)
     hours = int((end - first) / HOUR) + 1 if end > first else 0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events import InstanceUsage
 from schemas.instances import Exit, Instance
+from schemas.topics import USAGE_DAYS
 from schemas.usage import HOUR, hour_of, metered, seconds_by_hour
 from tests.builders import NOON, a_node, after, an_instance
 
@@ -103,3 +106,17 @@ def test_hours_are_of_utc(moment: datetime) -> None:
 
     assert hour.utcoffset() == timedelta(0)
     assert timedelta(0) <= moment - hour < HOUR
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"created_at": datetime(1970, 1, 1, tzinfo=timezone.utc)},
+        {"exited": Exit(at=datetime(9999, 1, 1, tzinfo=timezone.utc))},
+    ],
+)
+def test_a_clock_that_was_wrong_makes_no_more_records_than_are_kept(wrong: dict[str, Any]) -> None:
+    known: dict[str, Any] = {"created_at": NOON, "instance_type": "small"} | wrong
+    instance = an_instance(a_node(), **known)
+
+    assert len(metered(instance, after(60))) == USAGE_DAYS * 24 + 1
