@@ -154,13 +154,13 @@ def _summed(ledgers: Sequence[Ledger], call: Call[UsageQuery, None], begin: int,
 
     sums: Sums = defaultdict(lambda: defaultdict(int))
     for ledger in ledgers:
-        for key, kind, ms in _told(ledger, call.query.group_by, begin, end, is_asked):
+        for key, kind, ms in _told(ledger, call.query.group_by, range(begin, end), is_asked):
             sums[key][kind.instance_type] += ms
     return sums
 
 
 def _told(
-    ledger: Ledger, group: UsageGroup, begin: int, end: int, is_asked: Callable[[Kind], bool]
+    ledger: Ledger, group: UsageGroup, asked: range, is_asked: Callable[[Kind], bool]
 ) -> Iterator[tuple[str, Kind, int]]:
     """What is grouped by, whose it is, and milliseconds where there are any.
 
@@ -170,7 +170,7 @@ def _told(
         for kind, hours in ledger.sums.items():
             if not is_asked(kind):
                 continue
-            for number, ms in hours.by_hour(begin, end):
+            for number, ms in hours.by_hour(asked.start, asked.stop):
                 yield hour_at(number).isoformat(), kind, ms
         return
     if group == "instance":
@@ -178,7 +178,7 @@ def _told(
     else:
         found = [(getattr(kind, group), kind, hours) for kind, hours in ledger.sums.items()]
     for key, kind, hours in found:
-        if is_asked(kind) and (ms := hours.between(begin, end)):
+        if is_asked(kind) and (ms := hours.between(asked.start, asked.stop)):
             yield key, kind, ms
 
 
