@@ -217,6 +217,7 @@ def test_m_what_a_node_costs_is_said_before_it_is_made(world: World, tmp_path: P
     assert any("HEALTHY" in line for line in others)
 
 
+@pytest.mark.full
 def test_m_the_metered_seconds_are_the_true_ones_through_a_crash_of_the_provisioner(
     world: World,
 ) -> None:

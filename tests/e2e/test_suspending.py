@@ -52,6 +52,7 @@ def test_a_suspended_node_refuses_with_a_remedy_and_no_request_is_lost(
     assert slow[0].status == 200
 
 
+@pytest.mark.full
 def test_a_suspended_node_has_nothing_left_but_its_spec_and_its_record(
     world: World, node: str
 ) -> None:

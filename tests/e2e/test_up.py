@@ -81,6 +81,7 @@ def test_a_service_that_dies_is_started_again_and_that_is_told(system: System) -
     assert "health ended (SIGKILL); it is started again" in system.said()
 
 
+@pytest.mark.full
 def test_a_folder_of_the_users_called_schemas_is_never_ours(data: Path, tmp_path: Path) -> None:
     for name in ("schemas", "services", "runtime"):
         (tmp_path / name).mkdir()

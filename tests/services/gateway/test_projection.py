@@ -122,6 +122,7 @@ async def test_redis_killed_and_started_empty_changes_nothing_either(
             await world.routed(a_node("another"), 0)
 
 
+@pytest.mark.full
 async def test_an_old_snapshot_is_not_believed(world: World) -> None:
     await world.agents("digits", echoes)
     node, redis = a_node("digits"), world.projecting.redis
@@ -197,6 +198,7 @@ async def test_an_endpoint_that_nothing_can_reach_is_refused(world: World, endpo
     assert world.endpoints("default/digits") == 1
 
 
+@pytest.mark.full
 async def test_a_redis_that_hangs_delays_no_call_and_the_age_tells(
     world: World, redis_url: str
 ) -> None:

@@ -114,6 +114,7 @@ async def test_killed_and_started_again_it_makes_nothing_up(
     assert {event.status.value for event in follower.events[told:]} == {"UNHEALTHY"}
 
 
+@pytest.mark.full
 async def test_a_checker_that_stood_still_accuses_nobody(
     kafka: str, process: HealthProcess, agents: Agents, until: Until
 ) -> None:

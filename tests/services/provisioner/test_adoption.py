@@ -85,6 +85,7 @@ async def test_instances_outlive_a_killed_provisioner_and_are_adopted(
     assert [fact["n"] for fact in outside.instances()] == [1, 2, 3]
 
 
+@pytest.mark.full
 async def test_an_end_that_nobody_saw_is_told_and_the_instance_replaced(
     kafka: str, data: Path, outside: Outside, until: Until
 ) -> None:

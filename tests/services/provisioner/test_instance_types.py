@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from schemas.instance_types import InstanceType
 from schemas.statuses import Reason
 from services.provisioner.settings import ProvisionerSettings
@@ -58,6 +60,7 @@ async def test_limits_come_from_the_operators_table_and_an_unknown_type_is_refus
     }
 
 
+@pytest.mark.full
 async def test_a_node_whose_type_is_offered_no_more_keeps_running_and_says_why_it_cannot_grow(
     kafka: str, data: Path, outside: Outside, until: Until
 ) -> None:
