@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
@@ -24,12 +25,15 @@ from services.api.usage_ledger import DETAIL_DAYS, Kind, Ledger, hour_at, hour_n
 _FINE = ("hour", "instance")  # What is kept, or told at once, for DETAIL_DAYS only.
 _MS_PER_HOUR = HOUR_SECONDS * 1000
 _DATE_CHARACTERS = 10
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 Sums = dict[str, dict[str, int]]  # Milliseconds by what is grouped by, and by type.
 
 
 def _from_date(given: Any) -> Any:
-    """A day alone is its beginning, in UTC."""
+    """A day alone is its beginning, in UTC; a bare number is no moment."""
+    if isinstance(given, str) and not _DATE.match(given):
+        raise ValueError("write it as 2026-05-01 or 2026-05-01T00:00:00Z")
     is_day = isinstance(given, str) and len(given) == _DATE_CHARACTERS
     return f"{given}T00:00:00Z" if is_day else given
 

@@ -128,6 +128,7 @@ async def test_only_whole_hours_within_the_time_count(billed: World) -> None:
         ("from=2026-01-01&to=2026-03-01&group_by=hour", "from"),
         ("from=2024-01-01&to=2024-01-02&group_by=instance", "from"),
         ("from=yesterday", "from"),
+        ("from=0.5", "from"),
         ("group_by=colour", "group_by"),
         ("node=NO", "node"),
     ],
