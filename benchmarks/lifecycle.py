@@ -17,6 +17,7 @@ from tests.e2e.system import System
 from tests.e2e.world import World
 
 STOP_SECONDS_MAX = 5.0
+DEMO_SECONDS_MAX, DEMO_HANGS_SECONDS = 30.0, 120.0
 GATEWAY_SECONDS_MAX = 300.0
 
 Part = Callable[[World], list[Row]]
@@ -38,6 +39,7 @@ def main() -> int:
             rows += measured(part, world)
             world.forget()
     rows += stopped()
+    rows += demo()
     rows += gateway_alone()
     return finish(rows)
 
@@ -89,6 +91,20 @@ def stopped() -> list[Row]:
         Row("stop_of_everything_seconds", seconds, at_most=STOP_SECONDS_MAX),
         Row("left_after_stop_count", len(left), at_most=0),
     ]
+
+
+def demo() -> list[Row]:
+    """From nothing to everything gone again, as `make demo` runs it in a pipe."""
+    begun = time.monotonic()
+    command = [sys.executable, "-m", "examples.demo"]
+    ran = subprocess.run(
+        command, capture_output=True, text=True, timeout=DEMO_HANGS_SECONDS, check=False
+    )
+    seconds = time.monotonic() - begun
+    if ran.returncode != 0:
+        sys.stderr.write(ran.stderr[-2000:])
+    shown = seconds if ran.returncode == 0 else None
+    return [Row("demo_seconds", shown, at_most=DEMO_SECONDS_MAX)]
 
 
 def gateway_alone() -> list[Row]:
