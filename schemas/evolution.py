@@ -161,6 +161,10 @@ class AgentPhase(BaseModel):
     evidence: dict[str, Any] = {}
     at: AwareDatetime
 
+    def dated_within(self, earliest: datetime, latest: datetime) -> AgentPhase:
+        """The same where its clock may be believed, otherwise moved to the nearer end."""
+        return self.model_copy(update={"at": min(max(self.at, earliest), latest)})
+
 
 def evolve_phases(observed: Observed, history: Sequence[AgentPhase]) -> Folded:
     """Fold the phases that are new in, in the agent's order and with the agent's times."""
@@ -241,7 +245,7 @@ def _steps_of_phase(entry: AgentPhase) -> Iterator[Step]:
         return
     status, usual = known
     reason = Reason(entry.reason) if entry.reason in _REASONS else usual
-    told, seq = _readable(entry.sentence[:SENTENCE_CHARACTERS_MAX]), entry.seq
+    told, seq = readable(entry.sentence[:SENTENCE_CHARACTERS_MAX]), entry.seq
     evidence = {name: str(value) for name, value in entry.evidence.items()}
     yield Step(status, reason, entry.at, evidence, sentence=told, phase_seq=seq)
 
@@ -267,15 +271,15 @@ def _cut(
     """Bounded; of a long text the end is kept, where tracebacks and logs say what happened."""
     kept = list(evidence.items())[:items_max]
     return {
-        _readable(name[:EVIDENCE_NAME_CHARACTERS_MAX]): _readable(
+        readable(name[:EVIDENCE_NAME_CHARACTERS_MAX]): readable(
             text if len(text) <= characters_max else f"…{text[1 - characters_max :]}"
         )
         for name, text in kept
     }
 
 
-def _readable(text: str) -> str:
-    """Agents say anything: UTF-8 has no surrogates, JSON makes six bytes of a NUL."""
+def readable(text: str) -> str:
+    """Strangers say anything: UTF-8 has no surrogates, JSON makes six bytes of a NUL."""
     return text.encode(errors="replace").decode().translate(_CONTROLS)
 
 

@@ -112,7 +112,12 @@ class Bus:
     def attach(self, consumers: Consumers) -> None:
         """One subscriber of one topic, with the policy around decoding, validation and handler."""
         counted = self._process.bus_measures.rebalances.inc
-        gate = Gate(consumers.ownership, self._process.stop, counted)
+        gate = Gate(
+            consumers.ownership,
+            self._process.stop,
+            counted,
+            session_seconds=self._settings.kafka_session_timeout_ms / 1000,
+        )
         self._delivery.add(consumers.topic.value, gate, consumers.proven)
         self._gates.append(gate)
         self._permission.ask(consumers.topic, consumers.group)

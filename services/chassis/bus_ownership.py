@@ -11,7 +11,8 @@ from aiokafka import ConsumerRebalanceListener
 from services.chassis.endings import ended
 from services.chassis.telemetry import logger
 
-REVOKE_TIMEOUT_SECONDS = 8.0  # For the record that is being handled.
+REVOKE_SECONDS_MAX = 8.0  # For the record that is being handled.
+REVOKE_SHARE = 0.5  # Of a session, at most: no heartbeats are sent meanwhile.
 
 log = logger("chassis.bus")
 
@@ -37,10 +38,13 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
         ownership: Ownership | None,
         on_failed: Callable[[BaseException], None],
         on_assigned: Callable[[], None] = lambda: None,
+        *,
+        session_seconds: float = 30.0,
     ) -> None:
         self._ownership = ownership
         self._on_failed = on_failed
         self._on_assigned = on_assigned
+        self._revoke_seconds = min(REVOKE_SECONDS_MAX, session_seconds * REVOKE_SHARE)
         self._taking: asyncio.Task[None] | None = None
         self._owned: frozenset[int] = frozenset()
         self._handling = asyncio.Lock()
@@ -81,7 +85,10 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
         if partition not in self._owned:
             return False  # Taken away meanwhile: its next owner reads the record again.
         await self._handling.acquire()
-        return True
+        if partition in self._owned:
+            return True
+        self._handling.release()  # It was taken away while this waited for its turn.
+        return False
 
     def leave(self) -> None:
         self._handling.release()
@@ -106,8 +113,8 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _finish_handling(self) -> None:
         try:
-            await asyncio.wait_for(self._handling.acquire(), REVOKE_TIMEOUT_SECONDS)
+            await asyncio.wait_for(self._handling.acquire(), self._revoke_seconds)
         except asyncio.TimeoutError:
-            log.error("a handler outlasts its partition", timeout_seconds=REVOKE_TIMEOUT_SECONDS)
+            log.error("a handler outlasts its partition", timeout_seconds=self._revoke_seconds)
         else:
             self._handling.release()

@@ -82,9 +82,9 @@ class Delivery:
         gate = self._gates[raw.topic]
         if self.has_failed or not await gate.enter(raw.partition):
             return  # Not committed, so not lost: whoever is next begins here.
-        end = message.consumer.highwater(TopicPartition(raw.topic, raw.partition))
-        self.waiting[raw.topic, raw.partition] = max(0, (end or 0) - raw.offset - 1)
         try:
+            end = message.consumer.highwater(TopicPartition(raw.topic, raw.partition))
+            self.waiting[raw.topic, raw.partition] = max(0, (end or 0) - raw.offset - 1)
             place = {"topic": raw.topic, "partition": raw.partition, "offset": raw.offset}
             taken = self._measures.seconds.labels(raw.topic).time()
             told = messaging(raw.topic, "process")

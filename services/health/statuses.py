@@ -109,8 +109,11 @@ class PartitionStatuses:
             self._settle(fact, fold(observed, [step]))
 
     def take_phases(self, fact: Instance, history: Sequence[AgentPhase]) -> None:
+        """What the agent says of itself, by its own clock, which may be any."""
+        now = self._clock.now()
+        told = [entry.dated_within(fact.wanted_at, now) for entry in history]
         if (observed := self._observed.get(fact.instance)) is not None:
-            self._settle(fact, evolve_phases(observed, history))
+            self._settle(fact, evolve_phases(observed, told))
 
     def bury_strangers(self, keys: Iterable[tuple[str, str]]) -> None:
         """Statuses (key, place) of what neither complete table knows any more."""

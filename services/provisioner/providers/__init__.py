@@ -9,9 +9,13 @@ from datetime import datetime
 from typing import Protocol
 
 from schemas.errors import CheckpointFault, ProviderBusy, TransientError
+from schemas.evolution import readable
 from schemas.instances import Exit, Handle, Instance
 from schemas.specs import NodeSpec
 from schemas.statuses import Reason
+
+DIFFERENCES_MAX = 64
+DIFFERENCE_CHARACTERS_MAX = 1000
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,18 @@ class Drain:
 
 
 class Refused(CheckpointFault):
-    """The checkpoint or its environment forbids a start; asking again may help after a repair."""
+    """The checkpoint or its environment forbids a start; asking again may help after a repair.
+
+    What does not fit comes from who made the checkpoint: it is cut to what a record can carry.
+    """
 
     def __init__(self, why: Reason, *difference: str) -> None:
-        super().__init__("; ".join(difference))
+        told = [readable(line[:DIFFERENCE_CHARACTERS_MAX]) for line in difference[:DIFFERENCES_MAX]]
+        if len(difference) > DIFFERENCES_MAX:
+            told.append(f"and {len(difference) - DIFFERENCES_MAX} more")
+        super().__init__("; ".join(told))
         self.why = why
-        self.difference = difference
+        self.difference = tuple(told)
 
 
 class NoCapacity(ProviderBusy):

@@ -63,6 +63,29 @@ async def test_a_revoke_waits_for_the_handler_that_runs() -> None:
     assert not await gate.enter(1), "what was fetched before belongs to the next owner"
 
 
+async def test_a_record_that_waits_while_its_partition_is_taken_away_is_not_handled() -> None:
+    gate, _ = a_gate(owning := Owning())
+    owning.may_go_on.set()
+    await gate.on_partitions_assigned(BOTH)
+    assert await gate.enter(1)
+    revoking = asyncio.create_task(gate.on_partitions_revoked(BOTH))
+    await asyncio.sleep(0.02)
+    entering = asyncio.create_task(gate.enter(0))
+    await asyncio.sleep(0.02)
+    gate.leave()
+    await revoking
+    assert not await asyncio.wait_for(entering, 1)
+    await gate.on_partitions_assigned(BOTH)
+    assert await asyncio.wait_for(gate.enter(0), 1), "whoever was refused holds nothing"
+
+
+async def test_a_handler_that_outlasts_half_a_session_does_not_hold_up_a_revoke() -> None:
+    gate = Gate(Owning(), lambda _: None, session_seconds=0.1)
+    gate._owned = frozenset({0})
+    assert await gate.enter(0)
+    await asyncio.wait_for(gate.on_partitions_revoked(BOTH), 1)
+
+
 async def test_a_take_over_that_is_overtaken_by_a_revoke_counts_for_nothing() -> None:
     gate, failures = a_gate(owning := Owning())
     await gate.on_partitions_assigned(BOTH)

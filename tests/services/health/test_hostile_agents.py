@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -87,3 +88,13 @@ def test_what_a_terminal_would_obey_is_not_passed_on() -> None:
 
     failed = next(one for one in observed.entered if one.reason is Reason.LOAD_FAILED)
     assert failed.evidence["log"] == "\N{REPLACEMENT CHARACTER}[2Jone\ttwo\n"
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
+def test_a_clock_of_any_year_dates_nothing_outside_the_instances_life(at: str) -> None:
+    told = [one.model_copy(update={"at": datetime.fromisoformat(at)}) for one in phases({})]
+    events = told_of(told)
+
+    assert events[-1].status.value == "HEALTHY"
+    for event in events[1:]:
+        assert FACT.wanted_at <= event.since <= SYSTEM_CLOCK.now()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from schemas.statuses import Reason
+from services.chassis.bus_producer import RECORD_BYTES_MAX
 from services.chassis.clock import SYSTEM_CLOCK
 from services.chassis.settings import SettingsInvalid
 from services.provisioner.providers import Order, Refused
@@ -71,3 +72,13 @@ async def test_all_instances_run_under_the_python_that_the_host_names(
 def test_a_python_that_is_not_there_stops_the_start(python: str) -> None:
     with pytest.raises(SettingsInvalid, match="there is no Python"):
         ProvisionerSettings.from_env(PREFIX, {f"{PREFIX}PYTHON": python})
+
+
+def test_a_refusal_can_be_told_however_much_does_not_fit() -> None:
+    lines = [f"package {n:06}: \ud800\0" + "x" * 5_000 for n in range(10_000)]
+
+    refused = Refused(Reason.PACKAGE_MISSING, *lines)
+
+    assert refused.difference[0].startswith("package 000000: ?\N{REPLACEMENT CHARACTER}x")
+    assert refused.difference[-1] == "and 9936 more"
+    assert len(json.dumps(refused.difference)) < RECORD_BYTES_MAX / 2
