@@ -117,7 +117,6 @@ class Follower:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.heard_at: list[float] = []
         self.present: dict[str, Event] = {}
         self.buried: list[str] = []
 
@@ -132,7 +131,6 @@ class Follower:
         model = NodeStatusChanged if kind == "NodeStatusChanged" else InstanceStatusChanged
         event = model.model_validate_json(value)
         self.events.append(event)
-        self.heard_at.append(time.monotonic())
         self.present[key] = event
 
     def of(self, key: str) -> list[Event]:
@@ -152,14 +150,6 @@ class Follower:
         said = [step.status for step in last.transitions[-2:]]
         is_asked = last.reason is Reason.DELETE_REQUESTED and last.since == last.at
         return is_asked and said[-1] == last.status.value == "DELETING" and len(said) == 2
-
-    def heard(self, key: str, status: str, reason: str = "") -> float:
-        """When the last such event came, monotonic."""
-        for at, event in reversed(list(zip(self.heard_at, self.events, strict=True))):
-            fits = event.key == key and event.status.value == status
-            if fits and reason in ("", event.reason.value):
-                return at
-        raise AssertionError(f"{key} was never {status} {reason}")
 
 
 @asynccontextmanager

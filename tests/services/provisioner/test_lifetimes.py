@@ -53,6 +53,7 @@ async def test_who_lives_is_asked_of_the_kernel(scene: Scene, until: Until) -> N
 async def test_who_was_killed_with_its_keeper_ended_when_it_was_last_seen(scene: Scene) -> None:
     """While nobody watched: then an hour later is not the end."""
     instance, vm = await scene.made()
+    before = SYSTEM_CLOCK.now()
     await scene.provider.living([instance])
     seen_at = SYSTEM_CLOCK.now()
     await scene.provider.close()
@@ -62,7 +63,7 @@ async def test_who_was_killed_with_its_keeper_ended_when_it_was_last_seen(scene:
     exit = await Scene(scene.data).provider.adopt(instance)
 
     assert exit is not None
-    assert abs((exit.at - seen_at).total_seconds()) < 0.3
+    assert before <= exit.at <= seen_at
 
 
 @pytest.mark.full
@@ -72,13 +73,14 @@ async def test_who_left_no_trace_ended_with_all_others_or_when_it_was_last_told_
     instance, vm = await scene.made()
     known = instance.model_copy(update={"created_at": vm.created_at})
     await scene.provider.close()
+    before = SYSTEM_CLOCK.now()
     end_instances(scene.data / "instances")
     ended_at = SYSTEM_CLOCK.now()
     await asyncio.sleep(0.5)
 
     exit = await Scene(scene.data).provider.adopt(known)
     assert exit is not None
-    assert abs((exit.at - ended_at).total_seconds()) < 0.3
+    assert before <= exit.at <= ended_at
 
     (scene.data / "ended.json").unlink()
     exit = await Scene(scene.data).provider.adopt(known)
