@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
 
 TOPIC = "cellnode.statuses"
 KINDS = ("NodeStatusChanged", "InstanceStatusChanged")  # Others may come one day: pass them over.
@@ -89,23 +90,30 @@ def table(present: dict[str, dict[str, Any]]) -> str:
 
 
 async def follow(kafka: str, *, is_once: bool, is_json: bool) -> None:
-    statuses, shown = Statuses(), ""
     consumer = AIOKafkaConsumer(TOPIC, bootstrap_servers=kafka, auto_offset_reset="earliest")
-    async with consumer:
-        ends = await consumer.end_offsets(consumer.assignment())
-        while True:
-            batches = await consumer.getmany(timeout_ms=200)
-            for record in chain.from_iterable(batches.values()):
-                statuses.hear(record)
-            if any([await consumer.position(place) < end for place, end in ends.items()]):
-                continue  # Until it is read, what is gone by now may still seem to be there.
-            present = statuses.present
-            told = json.dumps(present, indent=2) if is_json else table(present)
-            if told != shown:
-                print(f"{CLEAR if sys.stdout.isatty() else ''}{told}", flush=True)
-                shown = told
-            if is_once:
-                return
+    try:
+        await consumer.start()
+        await show(consumer, is_once=is_once, is_json=is_json)
+    finally:
+        await consumer.stop()
+
+
+async def show(consumer: AIOKafkaConsumer, *, is_once: bool, is_json: bool) -> None:
+    statuses, shown = Statuses(), ""
+    ends = await consumer.end_offsets(consumer.assignment())
+    while True:
+        batches = await consumer.getmany(timeout_ms=200)
+        for record in chain.from_iterable(batches.values()):
+            statuses.hear(record)
+        if any([await consumer.position(place) < end for place, end in ends.items()]):
+            continue  # Until it is read, what is gone by now may still seem to be there.
+        present = statuses.present
+        told = json.dumps(present, indent=2) if is_json else table(present)
+        if told != shown:
+            print(f"{CLEAR if sys.stdout.isatty() else ''}{told}", flush=True)
+            shown = told
+        if is_once:
+            return
 
 
 if __name__ == "__main__":
@@ -116,5 +124,9 @@ if __name__ == "__main__":
     given = parser.parse_args()
     try:
         asyncio.run(follow(given.kafka, is_once=given.once, is_json=given.json))
+    except KafkaError as error:
+        sys.exit(
+            f"{given.kafka} cannot be read: {error}. Is Kafka there? It is given as host:port."
+        )
     except KeyboardInterrupt:
         sys.exit(130)

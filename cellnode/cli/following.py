@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 from rich.text import Text
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 LOG_LINES = 200
 NAME_STYLES = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan")
+SILENT = "Nothing was written; what the cell prints from now on is followed with -f."
 FOLLOW = option("Go on with what comes, until Ctrl-C.", "--follow", "-f")
 
 
@@ -37,15 +39,18 @@ def logs(
     server: Server = HERE,
 ) -> None:
     """Print what the cell wrote, each line after its instance."""
-    screen = Screen(as_json=server.json)
+    screen, is_silent = Screen(as_json=server.json), True
     colours: dict[str, str] = {}
     with connected(server, node=node) as client:
         for line in client.node(node).logs(tail=tail, follow=follow, instance=instance):
+            is_silent = False
             if screen.as_json:
                 screen.json_line(line.to_json())
                 continue
             style = colours.setdefault(line.instance, NAME_STYLES[len(colours) % len(NAME_STYLES)])
             screen.line(Text.assemble((line.instance, style), (" | ", "quiet"), line.line))
+    if is_silent:
+        Screen(as_json=server.json, stream=sys.stderr).say(SILENT)
 
 
 def events(

@@ -51,6 +51,8 @@ class Shown:
         self._draw()
 
     def uploaded(self, sent_bytes: int, all_bytes: int) -> None:
+        if all_bytes == 0:
+            return  # The server has all of it.
         self.doing = f"uploading {words.size(sent_bytes)} of {words.size(all_bytes)}"
         self._draw(is_seldom=sent_bytes < all_bytes)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
@@ -19,9 +21,11 @@ from services.chassis.tables_fold import Fold, TableSpec, Unreadable
 from services.health.app import SPECS
 from tests.builders import NOON, a_node
 from tests.services.health.test_nodes import an_event
+from tests.sources import ROOT
 
 SPEC: TableSpec = next(spec for spec in SPECS if spec.topic is Topic.STATUSES)
 NODE = a_node()
+PROGRAM = ROOT / "examples" / "follow_statuses.py"
 ORDERS = st.tuples(st.integers(0, 3), st.integers(0, 4))
 
 
@@ -88,3 +92,13 @@ def test_what_a_whole_republication_leaves_out_is_gone() -> None:
 
     assert list(outside) == [one[0]]
     assert outside == ours
+
+
+def test_an_address_without_kafka_is_named_with_what_was_meant() -> None:
+    command = [sys.executable, str(PROGRAM), "127.0.0.1:1", "--once"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert ran.returncode == 1
+    assert "127.0.0.1:1 cannot be read" in ran.stderr
+    assert "host:port" in ran.stderr
+    assert "Traceback" not in ran.stderr
