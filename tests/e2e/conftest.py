@@ -7,22 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.bus import Follower
-from tests.e2e.system import System, traces_of
+from tests.e2e.system import System
+from tests.e2e.system_running import leaving_nothing, living
 from tests.e2e.world import World
 
 
 @pytest.fixture(scope="session")
 def system() -> Iterator[System]:
     """`cellnode up` in a directory of its own; at the end nothing of it may be left."""
-    system = System()
-    system.start()
-    try:
+    with leaving_nothing(System()) as system:
         yield system
-        system.stop()
-        assert traces_of(system.data) == []
-    finally:
-        system.stop()
-        system.remove()
 
 
 @pytest.fixture(scope="session")
@@ -64,25 +58,13 @@ def module_world(system: System, statuses: Follower) -> Iterator[World]:
 @pytest.fixture
 def own_system() -> Iterator[System]:
     """A system that the test may end as it likes."""
-    system = System()
-    system.start()
-    try:
+    with living(System()) as system:
         yield system
-    finally:
-        system.stop()
-        system.remove()
 
 
 @pytest.fixture
 def small_world() -> Iterator[World]:
     """A system of its own with room for two instances."""
     system = System({"CELLNODE_PROVISIONER_INSTANCES_MAX": "2"})
-    system.start()
-    try:
-        with Follower(system.kafka) as statuses:
-            yield World(system, statuses)
-        system.stop()
-        assert traces_of(system.data) == []
-    finally:
-        system.stop()
-        system.remove()
+    with leaving_nothing(system), Follower(system.kafka) as statuses:
+        yield World(system, statuses)

@@ -18,6 +18,7 @@ from services.embedded.redis_process import socket_arguments
 from tests.e2e.bus import Follower, Producer
 from tests.e2e.calls import load
 from tests.e2e.system import System, running
+from tests.e2e.system_running import living
 from tests.e2e.waiting import until
 from tests.e2e.world import WHO, World
 
@@ -35,13 +36,8 @@ def looked_at(system: System) -> Iterator[World]:
 @pytest.fixture(scope="module")
 def lived() -> Iterator[System]:
     """A system that ends and comes back, test after test."""
-    system = System()
-    system.start()
-    try:
+    with living(System()) as system:
         yield system
-    finally:
-        system.stop()
-        system.remove()
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 import cellnode
 from tests.e2e.bus import Follower, Json, a_command
 from tests.e2e.system import System
+from tests.e2e.system_running import living
 from tests.e2e.waiting import until
 from tests.e2e.world import World
 
@@ -98,13 +99,8 @@ def handles() -> dict[str, set[int]]:
 
 @pytest.fixture(scope="module")
 def system() -> Iterator[System]:
-    system = System({"CELLNODE_PROVISIONER_UNKNOWN_AFTER_SECONDS": "2"})
-    system.start()
-    try:
+    with living(System({"CELLNODE_PROVISIONER_UNKNOWN_AFTER_SECONDS": "2"})) as system:
         yield system
-    finally:
-        system.stop()
-        system.remove()
 
 
 def outcomes(world: World) -> set[str]:

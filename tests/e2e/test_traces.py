@@ -13,6 +13,7 @@ from tests.e2e.bus import Follower
 from tests.e2e.collector import Collector, Told, collecting
 from tests.e2e.door import HttpWorld
 from tests.e2e.system import System
+from tests.e2e.system_running import living
 from tests.e2e.waiting import until
 
 pytestmark = pytest.mark.full  # A system of its own.
@@ -32,14 +33,8 @@ def collector() -> Iterator[Collector]:
 def world(collector: Collector) -> Iterator[HttpWorld]:
     """A whole system that tells its traces."""
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
-    system = System(variables)
-    system.start()
-    try:
-        with Follower(system.kafka) as statuses:
-            yield HttpWorld(system, statuses)
-    finally:
-        system.stop()
-        system.remove()
+    with living(System(variables)) as system, Follower(system.kafka) as statuses:
+        yield HttpWorld(system, statuses)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ import pytest
 
 import cellnode
 from tests.cellnode.cli.terminal import Ended, here, in_terminal
-from tests.e2e.system import System, traces_of
+from tests.e2e.system import System
+from tests.e2e.system_running import leaving_nothing
 
 GREETING = "greeting"
 CELL = "print('greeting', name)\ntext = greet(name)"
@@ -63,15 +64,8 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     cellnode.pin(
         GREETING, ["greet"], namespace=state, store=folder / "store", upload=False, check=False
     )
-    system = System()
-    system.start()
-    try:
+    with leaving_nothing(System()) as system:
         yield Shell(system, folder)
-        system.stop()
-        assert traces_of(system.data) == []
-    finally:
-        system.stop()
-        system.remove()
 
 
 @pytest.fixture

@@ -9,18 +9,14 @@ import pytest
 
 from tests.cellnode.notebook.kernel import Kernel
 from tests.e2e.system import System
+from tests.e2e.system_running import living
 from tests.sources import ROOT
 
 
 @pytest.fixture(scope="session")
 def notebook_system() -> Iterator[System]:
-    system = System()
-    system.start()
-    try:
+    with living(System()) as system:
         yield system
-    finally:
-        system.stop()
-        system.remove()
 
 
 def environment_of(system: System) -> dict[str, str]:

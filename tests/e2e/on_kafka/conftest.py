@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.bus import Follower
 from tests.e2e.on_kafka.given import GivenSystem
-from tests.e2e.system import traces_of
+from tests.e2e.system_running import leaving_nothing, living
 from tests.e2e.world import World
 from tests.servers import ApacheKafka, NotInstalled, RedisServer
 
@@ -27,15 +27,8 @@ def redis_on_socket() -> Iterator[RedisServer]:
 @pytest.fixture(scope="module")
 def system(apache_kafka: ApacheKafka, redis_on_socket: RedisServer) -> Iterator[GivenSystem]:
     """One system a module; at the end nothing of it may be left."""
-    system = GivenSystem(apache_kafka, redis_on_socket)
-    system.start()
-    try:
+    with leaving_nothing(GivenSystem(apache_kafka, redis_on_socket)) as system:
         yield system
-        system.stop()
-        assert traces_of(system.data) == []
-    finally:
-        system.stop()
-        system.remove()
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +62,8 @@ def module_world(system: GivenSystem, statuses: Follower) -> Iterator[World]:
 @pytest.fixture
 def own_system(apache_kafka: ApacheKafka, redis_on_socket: RedisServer) -> Iterator[GivenSystem]:
     """A system that the test may end as it likes."""
-    system = GivenSystem(apache_kafka, redis_on_socket)
-    system.start()
-    try:
+    with living(GivenSystem(apache_kafka, redis_on_socket)) as system:
         yield system
-    finally:
-        system.stop()
-        system.remove()
 
 
 @pytest.fixture
@@ -83,12 +71,5 @@ def small_world(apache_kafka: ApacheKafka, redis_on_socket: RedisServer) -> Iter
     """A system of its own with room for two instances."""
     environment = {"CELLNODE_PROVISIONER_INSTANCES_MAX": "2"}
     system = GivenSystem(apache_kafka, redis_on_socket, environment)
-    system.start()
-    try:
-        with Follower(system.kafka) as statuses:
-            yield World(system, statuses)
-        system.stop()
-        assert traces_of(system.data) == []
-    finally:
-        system.stop()
-        system.remove()
+    with leaving_nothing(system), Follower(system.kafka) as statuses:
+        yield World(system, statuses)
