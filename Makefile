@@ -1,14 +1,14 @@
 # Every target sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo up check format test test-kafka test-all bench-lifecycle bench-gateway bench-door chaos dashboards docs models lock clean
+.PHONY: help demo up check format test test-kafka test-slow test-all bench-lifecycle bench-gateway bench-door chaos dashboards docs models lock clean
 
 PYTHON ?= python3
 export PYTHON
 
 ready := .venv/ready
 bin := .venv/bin
-# Two at a time: tests wait for processes more than they compute. A file's tests stay together.
-pytest := $(bin)/pytest -rs --durations=5 -n 2 --dist loadfile
+# Three at a time, also on two cores: they wait as often as they compute. A file's tests stay together.
+pytest := $(bin)/pytest -rs --durations=5 -n 3 --dist loadfile
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,18 +29,21 @@ format: $(ready) ## Put the code into the house's format
 	$(bin)/ruff check --fix .
 
 test: $(ready) ## The fast tier (under five minutes); says what it skipped and why
+	@.ci/packages prometheus
 	$(pytest) -m "not full and not kafka"
 
 test-kafka: $(ready) ## On Apache Kafka and Debian's Redis: promises, ownership, delivery
 	@.ci/servers
 	$(pytest) -m kafka
 
-test-all: $(ready) ## Everything: the wheel, a browser, other Pythons, Apache Kafka, a Docker Engine, what is slow
+test-slow: $(ready) ## What is not in the fast tier: a browser, other Pythons, Apache Kafka, a Docker Engine, what is slow
 	@.ci/packages chromium fonts-dejavu-core prometheus
 	@command -v dockerd >/dev/null || .ci/packages docker.io iptables
 	@docker compose version >/dev/null 2>&1 || .ci/packages docker-compose
 	@.ci/servers
-	$(pytest)
+	$(pytest) -m "full or kafka"
+
+test-all: test test-slow ## Everything: the fast tier, then what is slow
 
 bench-lifecycle: $(ready) ## Measure deploying, failing, recovering; prints the rows
 	$(bin)/python -m benchmarks.lifecycle
