@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -148,6 +149,7 @@ async def _until_over(process: Process[S], life: asyncio.Task[None]) -> None:
     done, _ = await asyncio.wait({life}, timeout=process.settings.stop_timeout_seconds)
     if not done:
         log.error("did not stop in time", timeout_seconds=process.settings.stop_timeout_seconds)
+        logging.shutdown()
         os._exit(EXIT_STUCK)
     if not life.cancelled() and (error := life.exception()) is not None:
         log.error("failed", exc_info=error)

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import structlog
 
 from services.chassis.clock import SYSTEM_CLOCK
+from services.chassis.telemetry_log import UnblockedHandler
 from services.chassis.telemetry_traces import (
     Causes,
     Step,
@@ -75,7 +76,7 @@ def set_up(service: str, level: str = "info", stream: TextIO | None = None) -> N
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(out)
+    handler = UnblockedHandler(out.fileno()) if stream is None else logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
