@@ -268,6 +268,7 @@ class Gone(_View):
     project: ProjectName
     node: NodeName
     instance: InstanceId | None = None
+    at: AwareDatetime  # When that was said.
 
 
 class ProblemView(BaseModel):

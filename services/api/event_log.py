@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Literal
 from uuid import UUID
 
@@ -177,8 +178,14 @@ def event_of(source: Source, entry: Entry) -> Event:
 
 def _gone(source: Source, change: Change, known: StatusMark) -> Event:
     kind: Literal["NodeGone", "InstanceGone"] = "InstanceGone" if known.instance else "NodeGone"
-    view = Gone(kind=kind, project=known.project, node=known.node, instance=known.instance)
     at_ms = known.at.timestamp() * 1000 if change.timestamp_ms is None else change.timestamp_ms
+    view = Gone(
+        kind=kind,
+        project=known.project,
+        node=known.node,
+        instance=known.instance,
+        at=datetime.fromtimestamp(at_ms / 1000, timezone.utc),
+    )
     return Event(
         source=source,
         offset=change.offset,
