@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
 
 from schemas.aliases import Shares
-from schemas.errors import InvalidField
+from schemas.errors import InvalidField, said
 from schemas.ids import digest_of, floats_as_text
 from schemas.messages import Message
 from schemas.specs import INSTANCES_MAX, NodeSpec
@@ -127,7 +127,7 @@ def invalid_field(error: ValidationError) -> InvalidField:
     path = [str(part) for part in first["loc"] if str(part) not in COMMAND_KINDS]
     field = ".".join(path) or "kind"
     return InvalidField(
-        f"{field}: {first['msg']}",
+        f"{field}: {said(first['msg'])}",
         field=field,
         remedy=_REMEDIES.get(first["type"], "correct the value") + f" ({field})",
     )

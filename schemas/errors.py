@@ -112,3 +112,8 @@ class ProviderBusy(TransientError):
 
 class NotOwner(TransientError):
     """Another process owns this partition now; this one must stop writing to it."""
+
+
+def said(complaint: str) -> str:
+    """What our own validator said, without what pydantic puts before it."""
+    return complaint.removeprefix("Value error, ")

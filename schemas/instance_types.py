@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from schemas.errors import InvalidField
+from schemas.errors import InvalidField, said
 
 INSTANCE_TYPES_MAX = 256
 TABLE_CHARACTERS_MAX = 1024 * 1024
@@ -83,9 +83,9 @@ def _complaint(error: ValidationError) -> InvalidField:
     first = error.errors(include_url=False, include_input=False)[0]
     field = ".".join(str(part) for part in first["loc"] if part != "[key]")
     is_name = "[key]" in first["loc"]
-    said = "the name is not well-formed: " if is_name else ""
+    where = "the name is not well-formed: " if is_name else ""
     return InvalidField(
-        f"{field or 'the table'}: {said}{first['msg']}",
+        f"{field or 'the table'}: {where}{said(first['msg'])}",
         field=field or None,
         remedy="correct the name" if is_name else "correct the value",
     )

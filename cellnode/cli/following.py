@@ -77,13 +77,23 @@ def events(
     It is the history that is kept, or with -f what comes from now on. With both --since and -f
     it is what came since then, and what comes.
     """
-    screen = Screen(as_json=server.json)
+    screen, told = Screen(as_json=server.json), dict[str, str]()
     with connected(server, node=node or "") as client:
         for event in client.events(node=node, kind=kind, since=since, follow=follow):
             if screen.as_json:
                 screen.json_line({"kind": event.kind, **event.data})
-            else:
+            elif is_news(event, told):
                 screen.line(event_text(event))
+
+
+def is_news(event: Event, told: dict[str, str]) -> bool:
+    """Whether its line would read otherwise than the last one of the same name."""
+    name = event.instance or event.node or ""
+    if event.status is None:
+        told.pop(name, None)
+        return True
+    before, told[name] = told.get(name), f"{event.status} {event.sentence}"
+    return before != told[name]
 
 
 def event_text(event: Event) -> Text:

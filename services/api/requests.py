@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from schemas.commands import invalid_field
+from schemas.errors import said
 from schemas.http import PROJECT_HEADER
 from schemas.ids import DEFAULT_PROJECT, ProjectName
 from services.api.operations import JSON_TYPE, PATH_PARAMETERS, Call, Next, Operation, Query
@@ -174,7 +175,7 @@ def _checked(validate: Callable[[], T], whole: str) -> T:
                 "invalid-json", first["msg"], remedy="send one JSON object in UTF-8"
             ) from None
         if not first["loc"]:
-            sentence, remedy = f"{whole}: {first['msg']}", f"correct the value ({whole})"
+            sentence, remedy = f"{whole}: {said(first['msg'])}", f"correct the value ({whole})"
             raise ApiProblem("invalid-field", sentence, field=whole, remedy=remedy) from None
         fault = invalid_field(error)
         raise ApiProblem(

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 from typing_extensions import Self
 
-from schemas.errors import Error
+from schemas.errors import Error, said
 from services.chassis.settings_security import (
     SECURITY_PREFIXES,
     SecuritySettings,
@@ -134,7 +134,7 @@ def _complaints(error: ValidationError, prefix: str) -> str:
     for complaint in error.errors(include_url=False):
         field = str(complaint["loc"][0]) if complaint["loc"] else ""
         where = f"{_variable(field, prefix)}={_shown(field, complaint['input'])}: " if field else ""
-        lines.append(where + complaint["msg"].removeprefix("Value error, "))
+        lines.append(where + said(complaint["msg"]))
     return "; ".join(lines)
 
 
