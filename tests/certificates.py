@@ -31,13 +31,14 @@ class Certificates:
 
     authority: Path
     server: Signed  # For localhost and 127.0.0.1.
-    stranger: Path  # Another authority, which has signed nothing of this.
+    client: Signed
+    stranger: Signed  # Another authority, which has signed nothing of this.
 
 
 def made_in(folder: Path) -> Certificates:
     authority = _authority(folder, "authority")
-    stranger = _authority(folder, "stranger")
-    return Certificates(authority.certificate, _signed(folder, authority), stranger.certificate)
+    server, client = (_signed(folder, name, authority) for name in ("server", "client"))
+    return Certificates(authority.certificate, server, client, _authority(folder, "stranger"))
 
 
 def _authority(folder: Path, name: str) -> Signed:
@@ -46,8 +47,8 @@ def _authority(folder: Path, name: str) -> Signed:
     return made
 
 
-def _signed(folder: Path, authority: Signed) -> Signed:
-    made = Signed(folder / "server.pem", folder / "server.key")
+def _signed(folder: Path, name: str, authority: Signed) -> Signed:
+    made = Signed(folder / f"{name}.pem", folder / f"{name}.key")
     by = ("-CA", str(authority.certificate), "-CAkey", str(authority.key))
     names = ("-subj", "/CN=localhost", "-addext", HOSTS)
     leaf = ("-addext", "basicConstraints=critical,CA:FALSE")

@@ -22,6 +22,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from services.chassis.settings import Settings
+from services.chassis.settings_security import refused_certificate
 
 ASK_SECONDS_MAX = 5.0
 _SASL = {
@@ -78,6 +79,9 @@ def refusal(error: BaseException) -> str:
         kind = type(error).__name__.removesuffix("AuthorizationFailedError").lower()
         asked = " ".join([kind, *(str(one) for one in error.args)])
         return f"Kafka's ACLs do not allow us the {asked}: see deploy/kafka/acls.txt"
+    if alert := refused_certificate(error):
+        remedy = "KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE"
+        return f"Kafka does not take the certificate that we show ({alert}): check {remedy}"
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message or str(error)
         return f"Kafka's certificate is not trusted ({why}): check KAFKA_SSL_CAFILE and the host"

@@ -18,7 +18,7 @@ from redis.exceptions import (
 )
 
 from schemas.errors import StoreUnavailable
-from services.chassis.settings_security import RedisLogin
+from services.chassis.settings_security import RedisLogin, refused_certificate
 
 T = TypeVar("T")
 Fields = dict[bytes, bytes]
@@ -157,6 +157,8 @@ def _in_words(error: BaseException) -> str:
         return f"{said}; check REDIS_USERNAME and REDIS_PASSWORD, or the login in REDIS_URL"
     if isinstance(error, NoPermissionError):
         return f"{said}; this user's ACL lacks it, see deploy/redis/users.acl"
+    if refused_certificate(error):
+        return f"{said}; Redis does not take what REDIS_SSL_CERTFILE and REDIS_SSL_KEYFILE show"
     if "CERTIFICATE_VERIFY_FAILED" in said:
         return f"{said}; check REDIS_SSL_CAFILE and the host in REDIS_URL"
     return said

@@ -16,6 +16,7 @@ SECURITY_PREFIXES = ("KAFKA_SASL_", "KAFKA_SSL_", "KAFKA_SECURITY_", "REDIS_SSL_
 _MECHANISMS = "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
 _PASSWORDS = ("kafka_sasl_password", "redis_password")  # Each may stand in a file instead.
 _PASSWORD_BYTES_MAX = 4096
+_CAUSES_MAX = 8  # Of one error that are looked at.
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,18 @@ class Tls:
     def _useless(self, what: str, file: object, error: Exception) -> str:
         why = getattr(error, "strerror", None) or str(error)
         return f"{self.prefix}{what}: {file} cannot be used ({why}); name a PEM file that is whole"
+
+
+def refused_certificate(error: BaseException | None) -> str:
+    """The alert by which a server refuses our certificate, or that we show none; else empty."""
+    for _ in range(_CAUSES_MAX):
+        if error is None:
+            break
+        reason = str(error.reason) if isinstance(error, ssl.SSLError) else ""
+        if "_ALERT_" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
+            return reason
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 @dataclass(frozen=True)

@@ -69,14 +69,22 @@ async def test_nobody_does_in_redis_what_is_not_cellnodes(site: Secured, user: s
 
 def refused(site: Secured) -> dict[str, tuple[str, dict[str, str], str]]:
     """By a name: a service, what it is told wrongly, and what it then says."""
-    stranger = str(site.kafka.certificates.stranger)
+    stranger = str(site.kafka.certificates.stranger.certificate)
     unknown = {"KAFKA_SASL_USERNAME": STRANGER, "KAFKA_SASL_PASSWORD": password_of(STRANGER)}
-    plain = {"KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA_SSL_CAFILE": ""}
+    plain = {
+        "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        **dict.fromkeys(("KAFKA_SSL_CAFILE", "KAFKA_SSL_CERTFILE", "KAFKA_SSL_KEYFILE"), ""),
+    }
+    other = {"CERTFILE": stranger, "KEYFILE": str(site.kafka.certificates.stranger.key)}
+    kafka_other = {f"KAFKA_SSL_{name}": file for name, file in other.items()}
+    redis_other = {f"REDIS_SSL_{name}": file for name, file in other.items()}
     return {
         "password": ("health", {"KAFKA_SASL_PASSWORD": "wr0ng"}, "Kafka refuses the login"),
         "authority": ("health", {"KAFKA_SSL_CAFILE": stranger}, "certificate is not trusted"),
         "protocol": ("provisioner", plain, "check KAFKA_SECURITY_PROTOCOL and the port"),
         "right": ("provisioner", unknown, "ACLs do not let us see cellnode."),
+        "our certificate": ("health", kafka_other, "that we show"),
+        "redis, our certificate": ("gateway", redis_other, "REDIS_SSL_CERTFILE"),
         "redis password": ("gateway", {"REDIS_PASSWORD": "wr0ng"}, "check REDIS_USERNAME"),
         "redis authority": ("gateway", {"REDIS_SSL_CAFILE": stranger}, "check REDIS_SSL_CAFILE"),
         "redis login": ("api", {"REDIS_USERNAME": "", "REDIS_PASSWORD": ""}, "REDIS_PASSWORD"),
@@ -148,7 +156,7 @@ async def test_up_asks_a_secured_kafka_and_redis_too(
         monkeypatch.setenv(name, value)
     await check_kafka(site.kafka.address)
     await check_redis(site.redis.url)
-    stranger = str(site.kafka.certificates.stranger)
+    stranger = str(site.kafka.certificates.stranger.certificate)
     monkeypatch.setenv("KAFKA_SSL_CAFILE", stranger)
     monkeypatch.setenv("REDIS_SSL_CAFILE", stranger)
     with pytest.raises(UpFailed, match="certificate"):

@@ -1,4 +1,4 @@
-"""The real servers as production has them: TLS, a login for each service, its rights only."""
+"""The real servers as production has them: TLS both ways, a login and only its rights for each."""
 
 from __future__ import annotations
 
@@ -87,6 +87,7 @@ class SecuredKafka(ApacheKafka):
             "ssl.keystore.location": str(self.certificates.server.in_one()),
             "ssl.truststore.type": "PEM",
             "ssl.truststore.location": str(self.certificates.authority),
+            "listener.name.sasl_ssl.ssl.client.auth": "required",  # Else SASL_SSL asks for none.
             "sasl.enabled.mechanisms": SCRAM,
             "sasl.mechanism.inter.broker.protocol": SCRAM,
             listener: f'{_LOGIN} required username="{ADMIN}" password="{password_of(ADMIN)}";',
@@ -103,6 +104,8 @@ class SecuredKafka(ApacheKafka):
             "KAFKA_SASL_USERNAME": user,
             "KAFKA_SASL_PASSWORD": password_of(user),
             "KAFKA_SSL_CAFILE": str(self.certificates.authority),
+            "KAFKA_SSL_CERTFILE": str(self.certificates.client.certificate),
+            "KAFKA_SSL_KEYFILE": str(self.certificates.client.key),
         }
 
     def allow(self, *given: Right) -> None:
@@ -129,6 +132,8 @@ class SecuredKafka(ApacheKafka):
             "sasl.username": user,
             "sasl.password": password_of(user),
             "ssl.ca.location": str(self.certificates.authority),
+            "ssl.certificate.location": str(self.certificates.client.certificate),
+            "ssl.key.location": str(self.certificates.client.key),
         }
 
 
@@ -137,7 +142,7 @@ class SecuredRedis(RedisServer):
 
     def __init__(self, certificates: Certificates) -> None:
         server = certificates.server
-        self._authority = certificates.authority
+        self._certificates = certificates
         files = {
             "--tls-cert-file": server.certificate,
             "--tls-key-file": server.key,
@@ -145,7 +150,7 @@ class SecuredRedis(RedisServer):
             "--aclfile": USERS_ACL,
         }
         words = [word for name, file in files.items() for word in (name, str(file))]
-        super().__init__([*words, "--tls-auth-clients", "no"])
+        super().__init__([*words, "--tls-auth-clients", "yes"])
 
     def command(self) -> list[str]:
         return [*super().command(), "--port", "0", "--tls-port", str(self.port)]
@@ -159,7 +164,9 @@ class SecuredRedis(RedisServer):
             "REDIS_URL": self.url,
             "REDIS_USERNAME": user,
             "REDIS_PASSWORD": redis_passwords()[user],
-            "REDIS_SSL_CAFILE": str(self._authority),
+            "REDIS_SSL_CAFILE": str(self._certificates.authority),
+            "REDIS_SSL_CERTFILE": str(self._certificates.client.certificate),
+            "REDIS_SSL_KEYFILE": str(self._certificates.client.key),
         }
 
 
