@@ -17,6 +17,8 @@ from typing import Any
 import cloudpickle
 from cloudpickle.cloudpickle import _should_pickle_by_reference
 
+from cellnode.pin_memory import Blocks, Memories, is_plain_array
+
 Namespace = dict[str, Any]
 # Smaller buffers are not worth a blob of their own.
 OUT_OF_BAND_BYTES_MIN = 4096
@@ -34,14 +36,18 @@ class Pickled:
     shareable: dict[int, Any]  # By id, the objects whose identity could matter to others.
     modules: set[str]  # That loading will import.
     needs: set[str]  # Variables that its functions read when they run.
+    memories: Memories  # What its arrays lie in.
 
     @property
     def bytes(self) -> int:
         return len(self.data) + sum(buffer.nbytes for buffer in self.buffers)
 
 
-def pickled(namespace: Namespace, names: tuple[str, ...]) -> Pickled:
-    """The pickle of `{name: value}`; raises whatever the objects raise."""
+def pickled(namespace: Namespace, names: tuple[str, ...], blocks: Blocks | None = None) -> Pickled:
+    """The pickle of `{name: value}`; raises whatever the objects raise.
+
+    Arrays that lie in one of the blocks are pickled as views of it.
+    """
     file = io.BytesIO()
     buffers: list[memoryview] = []
 
@@ -52,11 +58,22 @@ def pickled(namespace: Namespace, names: tuple[str, ...]) -> Pickled:
         buffers.append(raw)
         return False
 
-    pickler = _Pickler(file, namespace, keep_out_of_band)
+    pickler = _Pickler(file, namespace, keep_out_of_band, blocks)
     pickler.dump({name: namespace[name] for name in names})
     seen = [each for _, each in pickler.memo.copy().values()]
-    shareable = {id(each): each for each in seen if _is_shareable(each)}
-    return Pickled(names, file.getvalue(), buffers, shareable, set(_modules(seen)), pickler.needs)
+    shareable = {id(each): each for each in seen if _is_shareable(each)} | pickler.memories.owners
+    modules = set(_modules(seen))
+    data = file.getvalue()
+    return Pickled(names, data, buffers, shareable, modules, pickler.needs, pickler.memories)
+
+
+def pickled_together(namespace: Namespace, parts: list[Pickled]) -> Pickled:
+    """One pickle of all: what is one object, or one memory, for several of them stays so."""
+    blocks = Memories.joined(part.memories for part in parts).blocks()
+    if len(parts) == 1 and not blocks:
+        return parts[0]
+    names = tuple(sorted(name for part in parts for name in part.names))
+    return pickled(namespace, names, blocks)
 
 
 class _Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]
@@ -67,10 +84,13 @@ class _Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]
         file: io.BytesIO,
         namespace: Namespace,
         buffer_callback: Callable[[pickle.PickleBuffer], bool],
+        blocks: Blocks | None,
     ) -> None:
         super().__init__(file, protocol=PROTOCOL, buffer_callback=buffer_callback)
         self.namespace = namespace
         self.needs: set[str] = set()
+        self.memories = Memories()
+        self._blocks = blocks
         self.globals_ref[id(namespace)] = _Restored()
 
     def _dynamic_function_reduce(self, function: types.FunctionType) -> tuple[Any, ...]:
@@ -83,12 +103,21 @@ class _Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]
         return reduced
 
     def reducer_override(self, value: Any) -> Any:
+        if is_plain_array(value):
+            return self._array_reduced(value)
         if isinstance(value, functools._lru_cache_wrapper) and not _is_importable(value):
             return _LruCache(value.cache_parameters()), (value.__wrapped__,)
         if type(value) is functools.cached_property:
             # Before Python 3.12 it holds a lock.
             return functools.cached_property, (value.func,), {"attrname": value.attrname}
         return super().reducer_override(value)
+
+    def _array_reduced(self, array: Any) -> Any:
+        if self._blocks is None:
+            self.memories.note(array)
+        elif block := self._blocks.holding(array):
+            return block.reduced(array)
+        return NotImplemented
 
 
 class _Main:

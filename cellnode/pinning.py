@@ -18,7 +18,7 @@ import cloudpickle
 from cellnode.pin_check import check_loads
 from cellnode.pin_gathering import Gathered, Skipped, Wanted, gather
 from cellnode.pin_packages import packages_of
-from cellnode.pin_pickling import Namespace, pickled, together
+from cellnode.pin_pickling import Namespace, pickled_together, together
 from cellnode.pin_schemas import example_of, schema_of
 from cellnode.store import Store, canonical_json
 
@@ -128,9 +128,8 @@ def _write(store: Store, gathered: Gathered) -> tuple[str, dict[str, Any], int]:
     modules = set(gathered.modules.values())
     written = 0
     for names in together(list(gathered.pickles.values())):
-        group = gathered.pickles[names[0]]
-        if len(names) > 1:
-            group = pickled(gathered.namespace, names)
+        alone = [gathered.pickles[name] for name in names]
+        group = pickled_together(gathered.namespace, alone)
         parts: list[bytes | memoryview] = [group.data, *group.buffers]
         references = [store.put_blob(part) for part in parts]
         written += sum(reference["bytes"] for reference, is_new in references if is_new)
