@@ -12,9 +12,8 @@ from cellnode.errors import PinError
 
 CHECK_SECONDS_MAX = 600
 NOT_INSTALLED = (
-    "instances see installed packages only, no files beside the notebook: install the module as a "
-    "package, call cloudpickle.register_pickle_by_value(module) before you pin what is made of it, "
-    "or leave it out by naming the variables to pin"
+    "instances see installed packages, and modules beside the notebook if these are source files: "
+    "install the module as a package, or leave it out by naming the variables to pin"
 )
 
 

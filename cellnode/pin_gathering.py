@@ -10,6 +10,7 @@ from typing import Any
 
 from cellnode.errors import PinError
 from cellnode.pin_culprits import path_to_culprit
+from cellnode.pin_modules import LocalModules
 from cellnode.pin_pickling import Namespace, Pickled, pickled
 
 VARIABLE_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
@@ -45,21 +46,24 @@ class Gathered:
         self.shown = shown
         self.pickles: dict[str, Pickled] = {}
         self.modules: dict[str, str] = {}  # Bound name to module.
+        self.local = LocalModules()
         self.skipped: list[Skipped] = []
 
     def take(self, name: str) -> None:
         value = self.namespace[name]
-        if issubclass(type(value), types.ModuleType):
+        is_module = issubclass(type(value), types.ModuleType)
+        if is_module and not self.local.has(value.__name__):
             self.modules[name] = value.__name__
             return
         try:
             if not VARIABLE_PATTERN.match(name):
                 raise PinError("only names of ASCII letters, digits and _ can be pinned")
-            self.pickles[name] = pickled(self.namespace, (name,))
+            self.pickles[name] = pickled(self.namespace, (name,), self.local)
         except Exception as error:
-            path = self._path_to_culprit(name, value)
-            reason = f"{type(error).__name__}: {error}"[:500]
-            self.skipped.append(Skipped(name, path, reason))
+            self.skip(name, self._path_to_culprit(name, value), error)
+
+    def skip(self, name: str, path: str, error: Exception) -> None:
+        self.skipped.append(Skipped(name, path, f"{type(error).__name__}: {error}"[:500]))
 
     def _path_to_culprit(self, name: str, value: Any) -> str:
         try:
@@ -69,7 +73,7 @@ class Gathered:
 
     def _is_picklable(self, value: Any) -> bool:
         try:
-            pickled({**self.namespace, "value": value}, ("value",))
+            pickled({**self.namespace, "value": value}, ("value",), self.local)
         except Exception:
             return False
         return True
@@ -80,10 +84,12 @@ def gather(wanted: Wanted) -> Gathered:
     if variables is None:
         for name in sorted(_visible(wanted.namespace)):
             gathered.take(name)
-        return gathered
-    named = [variables] if isinstance(variables, str) else list(variables)
-    _take_with_needs(gathered, [*named, *wanted.also])
-    _refuse_skipped(gathered, named)
+    else:
+        named = [variables] if isinstance(variables, str) else list(variables)
+        _take_with_needs(gathered, [*named, *wanted.also])
+        _refuse_skipped(gathered, named)
+    for path, error in gathered.local.left_out.items():
+        gathered.skip(path, path, error)
     return gathered
 
 

@@ -129,7 +129,7 @@ def _write(store: Store, gathered: Gathered) -> tuple[str, dict[str, Any], int]:
     written = 0
     for names in together(list(gathered.pickles.values())):
         alone = [gathered.pickles[name] for name in names]
-        group = pickled_together(gathered.namespace, alone)
+        group = pickled_together(gathered.namespace, alone, gathered.local)
         parts: list[bytes | memoryview] = [group.data, *group.buffers]
         references = [store.put_blob(part) for part in parts]
         written += sum(reference["bytes"] for reference, is_new in references if is_new)

@@ -1,5 +1,6 @@
 """Values that resist being pinned: they alone are left out, or the error says what to do."""
 
+import py_compile
 import sys
 from pathlib import Path
 
@@ -53,14 +54,18 @@ model = Model()
     assert answer(made, "answer = [model.score, model.score, Model.runs]") == [7, 7, 1]
 
 
-def test_a_module_beside_the_notebook_is_refused_with_the_remedy(
+def test_a_compiled_module_beside_the_notebook_is_refused_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "beside_the_notebook.py").write_text("def helper(): return 1")
+    source = tmp_path / "source.py"
+    source.write_text("def helper(): return 1")
+    py_compile.compile(str(source), str(tmp_path / "beside_the_notebook.pyc"))
     monkeypatch.syspath_prepend(tmp_path)
     namespace = notebook("import beside_the_notebook")
 
-    with pytest.raises(PinError, match=r"'beside_the_notebook'; instances see .*by_value"):
+    with pytest.raises(
+        PinError, match=r"'beside_the_notebook'; instances see .*install the module"
+    ):
         pin("model", namespace=namespace, store=tmp_path / "store")
 
     assert not (tmp_path / "store" / "pins").exists()

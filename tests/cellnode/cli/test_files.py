@@ -55,6 +55,16 @@ def test_a_script_is_run_pinned_deployed_and_called(shell: Shell) -> None:
     assert json.loads(shell.run("call", "polite", "name=You").out) == {"text": "Hello You"}
 
 
+def test_what_lies_beside_a_script_comes_along(shell: Shell) -> None:
+    (shell.folder / "phrases_beside.py").write_text("def greet(name): return 'Hi ' + name")
+    file = shell.folder / "beside.py"
+    cell = "# %% [node] beside --inputs name --outputs text\ntext = phrases_beside.greet(name)"
+    file.write_text(f"import phrases_beside\n{cell}")
+
+    assert shell.run("deploy", str(file)).code == 0
+    assert json.loads(shell.run("call", "beside", "name=You").out) == {"text": "Hi You"}
+
+
 def test_a_notebook_is_deployed_under_another_name_as_json(shell: Shell) -> None:
     cells = [
         ("print('aside')\nwords = ['Hello']", []),
