@@ -9,6 +9,7 @@ from rich.text import Text
 
 from cellnode.cli import exits, words
 from cellnode.cli.connection import connected
+from cellnode.cli.diffing import differences
 from cellnode.cli.exits import IN_A_LINE, CommandFailed, wrong_usage
 from cellnode.cli.parameters import HERE, Server, names_of, option
 from cellnode.cli.screen import Screen
@@ -23,6 +24,9 @@ Digest = Annotated[
     str,
     option("The checkpoint's digest; its first characters do.", completer=names_of("checkpoints")),
 ]
+Reference = Annotated[
+    str, option("A pin's name, or a checkpoint's digest.", completer=names_of("pins"))
+]
 
 pins = App(
     name="pins",
@@ -31,7 +35,7 @@ pins = App(
 )
 checkpoint = App(
     name="checkpoint",
-    help="List, show and remove checkpoints (pinned states).",
+    help="List, show, compare and remove checkpoints (pinned states).",
     help_epilogue=IN_A_LINE,
 )
 
@@ -108,6 +112,38 @@ def show_checkpoint(digest: Digest, /, *, server: Server = HERE) -> None:
     return tell_manifest(screen, whole, manifest)
 
 
+@checkpoint.command(name="diff")
+def diff_checkpoints(
+    before: Reference, after: Reference | None = None, /, *, server: Server = HERE
+) -> None:
+    """Say what two checkpoints hold differently.
+
+    Each is a pin's name or a digest. With one pin alone it is compared with what the pin named
+    before. Nothing is loaded: which variable of several that lie together has changed is not seen.
+    """
+    screen = Screen(as_json=server.json)
+    with connected(server) as client:
+        digests = pair_of(client, before, after)
+        found = differences(*(client.checkpoint(digest) for digest in digests))
+    if screen.as_json:
+        told = [each.to_json() for each in found]
+        return screen.json({"before": digests[0], "after": digests[1], "differences": told})
+    if not found:
+        return screen.say("They hold the same.")
+    rows = [
+        (
+            each.kind,
+            Text(each.name, "name"),
+            each.change,
+            each.before or "",
+            each.after or "",
+            each.note,
+        )
+        for each in found
+    ]
+    return screen.table(("WHAT", "NAME", "CHANGE", "BEFORE", "AFTER", "NOTE"), rows)
+
+
 @checkpoint.command(name="rm")
 def remove_checkpoint(digest: Digest, /, *, server: Server = HERE) -> None:
     """Remove a checkpoint that no node and no pin refers to."""
@@ -119,6 +155,24 @@ def remove_checkpoint(digest: Digest, /, *, server: Server = HERE) -> None:
     freed = f"{words.size(removed.freed_bytes)} freed"
     kept = f", {words.size(removed.kept_bytes)} kept for others" if removed.kept_bytes else ""
     return screen.say(f"checkpoint {words.short(removed.digest)} is removed: {freed}{kept}")
+
+
+def pair_of(client: Client, before: str, after: str | None) -> tuple[str, str]:
+    """The digests of both; of one pin alone: of what it named before, and of what it names."""
+    pins = {pin.name: pin for pin in client.pins()}
+
+    def digest_of(reference: str) -> str:
+        return pins[reference].digest if reference in pins else whole_digest(client, reference)
+
+    if after is not None:
+        return digest_of(before), digest_of(after)
+    pin = pins.get(before)
+    if pin is None or pin.parent is None:
+        raise wrong_usage(
+            f"{before} is no pin that has named another checkpoint before",
+            "name two checkpoints, or pins, to compare",
+        )
+    return pin.parent, pin.digest
 
 
 def whole_digest(client: Client, digest: str) -> str:
