@@ -10,13 +10,15 @@ import sys
 import sysconfig
 import types
 from collections.abc import Callable
-from importlib.metadata import packages_distributions
 from typing import Any
+
+from cellnode.pin_packages import distributions_by_module
 
 # What an import sets, and a restored module must not say of another machine.
 _NOT_STATE = frozenset(
     {"__builtins__", "__cached__", "__file__", "__loader__", "__name__", "__path__", "__spec__"}
 )
+_NEVER = frozenset({"cellnode", "cloudpickle"})  # Ours, and what every instance has.
 Trial = Callable[[Any], None]  # Pickles a value for nothing, and raises what its objects raise.
 
 
@@ -91,7 +93,7 @@ def _is_local(module: types.ModuleType | None) -> bool:
     if module is None or module.__name__ == "__main__":
         return False
     top = module.__name__.partition(".")[0]
-    if top == "cellnode" or top in sys.stdlib_module_names:
+    if top in _NEVER or top in sys.stdlib_module_names:
         return False
     file = getattr(module, "__file__", None)
     paths = [file] if file else list(getattr(module, "__path__", ()))
@@ -115,4 +117,4 @@ def _library_folders() -> tuple[str, ...]:
 @functools.cache
 def _distributed() -> frozenset[str]:
     """Top names that installed distributions say are theirs, wherever the files lie."""
-    return frozenset(packages_distributions())
+    return frozenset(distributions_by_module())

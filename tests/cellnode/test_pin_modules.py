@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cellnode import NotPinned, pin
+from cellnode.pin_packages import _tops_of, distributions_by_module
 from tests.cellnode.test_pin import answer, groups, notebook, pinned
 
 FILES = {
@@ -127,3 +129,12 @@ def test_installed_modules_and_those_of_the_standard_library_stay_names(
         "json", "numpy", "numpy.linalg", "pytest",
     }  # fmt: skip
     assert made.manifest["groups"] == []
+
+
+@pytest.mark.parametrize("name", ["cloudpickle", "pytest", "numpy"])
+def test_a_distribution_that_declares_no_modules_is_known_by_its_files(name: str) -> None:
+    """As on Python 3.10, whose own function knows only what is declared."""
+    tops = _tops_of(distribution(name))
+
+    assert name in tops
+    assert name in distributions_by_module()

