@@ -20,9 +20,14 @@ def is_plain_array(value: Any) -> bool:
 
 def owner_of(array: Any) -> Any:
     """What holds the memory: the array itself, the one that it is a view of, or a buffer."""
+    numpy: Any = sys.modules["numpy"]
     owner = array
     for _ in range(BASES_MAX):
-        below = owner.obj if isinstance(owner, memoryview) else getattr(owner, "base", None)
+        below = None  # Of all else that may hold memory nothing is asked: its code may raise.
+        if isinstance(owner, memoryview):
+            below = owner.obj
+        elif isinstance(owner, numpy.ndarray):
+            below = owner.base
         if below is None:
             break
         owner = below
