@@ -75,7 +75,8 @@ def events(
     """Print every change of a status, of one node or of all.
 
     It is the history that is kept, or with -f what comes from now on. With both --since and -f
-    it is what came since then, and what comes.
+    it is what came since then, and what comes. Events that read the same as the last one of a name
+    are printed once; --json prints all.
     """
     screen, told = Screen(as_json=server.json), dict[str, str]()
     with connected(server, node=node or "") as client:
