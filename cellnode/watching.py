@@ -163,7 +163,8 @@ def _number(instance: InstanceView) -> tuple[str, int]:
 
 
 def healthy(generation: int, count: int | None = None) -> IsThere:
-    """HEALTHY at this generation or a later one, with so many (None: the minimum) of the revision.
+    """HEALTHY at this generation or a later one, with so many (None: the minimum) of the revision
+    and none of an older one that would still answer.
 
     Raises NodeUnhealthy as soon as an instance is in trouble that no retry can mend, or where the
     node stays suspended.
@@ -174,7 +175,8 @@ def healthy(generation: int, count: int | None = None) -> IsThere:
         if status is None or status.generation < generation:
             return False
         enough = status.min if count is None else count
-        if status.status == "HEALTHY" and status.healthy_of_revision >= enough:
+        is_of_one_revision = status.healthy == status.healthy_of_revision
+        if status.status == "HEALTHY" and is_of_one_revision and status.healthy >= enough:
             return True
         # The node's own status follows that of its instances at once, and says more.
         if view.generation >= generation and status.status != "CREATED":

@@ -52,8 +52,8 @@ def is_there(view: NodeView | None, goal: Goal, generation: int) -> bool:
         return False
     if goal is Goal.SUSPENDED:
         return status.status is NodeStatus.SUSPENDED
-    is_healthy = status.status is NodeStatus.HEALTHY
-    return is_healthy and status.healthy_of_revision >= status.min
+    is_healthy = status.status is NodeStatus.HEALTHY and status.healthy_of_revision >= status.min
+    return is_healthy and status.healthy == status.healthy_of_revision  # No older one answers.
 
 
 def state_of(view: NodeView | None) -> str:

@@ -67,6 +67,7 @@ def test_events_of_another_life_of_the_name_change_nothing() -> None:
         (3, None, {}, False),
         (2, 2, {}, False),
         (2, None, {"healthy_of_revision": 0}, False),
+        (2, None, {"healthy": 9}, False),  # Older ones still answer.
         (2, None, {"status": "UNHEALTHY"}, False),
     ],
 )

@@ -75,3 +75,15 @@ def test_what_the_sender_should_know_is_said() -> None:
     assert outcome_view(an_acceptance(sentence="It stays suspended.")).sentence == (
         "It stays suspended."
     )
+
+
+@pytest.mark.parametrize(
+    ("healthy", "of_revision", "there"), [(1, 1, True), (2, 2, True), (2, 1, False), (1, 0, False)]
+)
+def test_a_change_is_there_when_nothing_older_answers(
+    healthy: int, of_revision: int, there: bool
+) -> None:
+    counts = {"healthy": healthy, "healthy_of_revision": of_revision}
+    view = seen(a_node(), a_status(NodeStatus.HEALTHY, 1, **counts))
+
+    assert is_there(view, Goal.HEALTHY, 1) is there

@@ -187,6 +187,6 @@ async def test_a_batch_that_expires_without_a_leader_breaks_a_producer_and_ours_
         for _ in range(10):
             if await is_published(bus, 3):
                 break
-        assert bus._line._producer is not first
+        await until(lambda: bus._line._producer is not first)
     values = [record.value or b"" for record in await everything(server.address, COMMANDS)]
     assert len([one for one in values if b'"kind"' in one]) == 2
