@@ -7,8 +7,8 @@ export PYTHON
 
 ready := .venv/ready
 bin := .venv/bin
-# Three at a time, also on two cores: they wait as often as they compute. A file's tests stay together.
-pytest := $(bin)/pytest -rs --durations=5 -n 3 --dist loadfile
+# As many at a time as cores, or more: they wait as often as they compute. A file's tests stay together.
+pytest := $(bin)/pytest -rs --durations=5 --dist loadfile
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,18 +30,18 @@ format: $(ready) ## Put the code into the house's format
 
 test: $(ready) ## The fast tier (under five minutes); says what it skipped and why
 	@.ci/packages prometheus
-	$(pytest) -m "not full and not kafka"
+	$(pytest) -n 3 -m "not full and not kafka"
 
 test-kafka: $(ready) ## On Apache Kafka and Debian's Redis: promises, ownership, delivery
 	@.ci/servers
-	$(pytest) -m kafka
+	$(pytest) -n 2 -m kafka
 
 test-slow: $(ready) ## What is not in the fast tier: a browser, other Pythons, Apache Kafka, a Docker Engine, what is slow
 	@.ci/packages chromium fonts-dejavu-core prometheus
 	@command -v dockerd >/dev/null || .ci/packages docker.io iptables
 	@docker compose version >/dev/null 2>&1 || .ci/packages docker-compose
 	@.ci/servers
-	$(pytest) -m "full or kafka"
+	$(pytest) -n 2 -m "full or kafka"
 
 test-all: test test-slow ## Everything: the fast tier, then what is slow
 

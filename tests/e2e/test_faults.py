@@ -124,17 +124,25 @@ def test_updates_under_load_cost_no_request_even_if_requests_may_not_be_repeated
 
 def test_without_redis_and_health_calls_are_answered_from_memory(world: World) -> None:
     node = world.deploy(world.pin(), WHO, outputs=["who"], want=2)
+    world.routed(node, 2)  # From here on the gateway has it in memory.
     stopped = [world.system.kill_service(name, signal.SIGSTOP) for name in ("redis", "health")]
 
-    with world.load(node) as seen:
-        time.sleep(3)
-        for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
-        seen.wait_for(50)
+    try:
+        with world.load(node) as seen:
+            time.sleep(3)
+            _go_on(stopped)
+            seen.wait_for(50)
+    finally:
+        _go_on(stopped)  # Others use them, too, however this test ends.
 
     assert not seen.failed(), seen.told()
     correct_again(world)
     assert world.healthy(node, 2)
+
+
+def _go_on(pids: list[int]) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_an_instance_that_dies_while_its_provisioner_is_dead_is_replaced_afterwards(

@@ -141,7 +141,7 @@ class World:
             answer = self.call(node, **inputs)
             return None if answer.status in (0, 404, 503) else answer
 
-        return until(f"{node} answers", look, seconds=5)
+        return until(f"{node} answers", look)
 
     def routed(self, node: str, count: int, **inputs: Any) -> None:
         """Wait until so many interpreters have answered; the cell tells `who` it is."""
@@ -151,7 +151,7 @@ class World:
             seen.add(self.answers(node, **inputs).output["who"])
             return len(seen) == count
 
-        until(f"{count} instances of {node} answer", look, seconds=5)
+        until(f"{count} instances of {node} answer", look)
 
     def let_gateways_hear(self) -> None:
         """The time that is promised between an event and the last request against it."""
