@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import subprocess
 import tempfile
@@ -17,6 +18,9 @@ from schemas.topics import Topic
 from services.embedded.broker import EmbeddedBroker
 from services.embedded.redis_process import socket_arguments, socket_url
 from tests.servers import ApacheKafka, NotInstalled, RedisServer
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would all children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PARTITIONS = 4
 UNTIL_SECONDS = 20.0  # On a machine that is busy with other things, too.
